@@ -1,0 +1,1 @@
+"""tailrace: a workflow logger for LLM agents."""

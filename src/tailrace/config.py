@@ -1,0 +1,236 @@
+"""Settings: one frozen `Config`, one reader of the environment and of toml files.
+
+Layers, strongest first: keyword arguments, environment `TAILRACE_*` (nested by `__`), `tailrace.toml`,
+`[tool.tailrace]` in `pyproject.toml`, defaults. The files are looked for in the working directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from tailrace.errors import ConfigError
+
+_ENV_PREFIX = "TAILRACE_"
+# Read elsewhere by the test suite or by the shell, never settings: not reported as unknown.
+_ENV_FOREIGN = ("TAILRACE_TEST_",)
+
+_KAFKA_RECORD_LIMIT = 1_000_000
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class TopicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How topics are created. Changing these later does not alter topics that exist."""
+
+    partitions: int | None = None
+    """Partitions of a new topic; None: 6 on Kafka, 1 on the SQLite and memory buses."""
+    replication: int | None = None
+    """Replicas of a new Kafka topic; None: the broker's `default.replication.factor`."""
+    retention_hours: float = 168.0
+    """How long records are kept: 7 days, at least twice the longest outage to be survived."""
+    max_topics: int = 200
+    """Workflow names beyond this many share `<prefix>.events.overflow-0..15`."""
+
+
+class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The append-only files in which an event is safe before it is published."""
+
+    directory: str | None = None
+    """None: `<home>/spool`."""
+    segment_bytes: int = 8 << 20
+    """A segment is closed at about this size and deleted once the bus has acknowledged all of it."""
+    max_bytes: int = 1 << 30
+    """Budget of one process. Beyond it events are dropped, counted, and the document shows it."""
+    max_event_bytes: int = 900_000
+    """A larger event is replaced by a stand-in with its length and hash (Kafka's own limit is 1 MiB)."""
+
+
+class SampleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which runs the sample stage keeps. A run is kept or dropped whole."""
+
+    rate: float = 1.0
+    """Share of runs kept, 0 to 1, decided by a hash of the run id."""
+    keep_errors: bool = False
+    """Also keep every run that has an error or ends in another status than success."""
+    decision_wait: float = 600.0
+    """Seconds of silence after which an undecided run is decided with what has arrived."""
+    grace: float = 2.0
+    """Seconds after a run's end in which late events are still awaited before the decision."""
+
+
+class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the aggregate stage emits documents."""
+
+    live_after: float = 1.0
+    """Seconds after which an open run's new events are emitted as a partial document."""
+    abandon_after: float = 86_400.0
+    """Seconds of silence after which an open run is shown as `abandoned` (a later event reopens it)."""
+    max_held_bytes: int = 256 << 20
+    """Bytes of open runs kept in memory. Beyond it the oldest are emitted as they are and forgotten;
+    their later events follow as partial documents, which the index stage joins."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting of tailrace. Build it with `load()`; fields are documented where they are used."""
+
+    workflow_name: str = "default"
+    """The workflow of `get_logger()`; its slug names the topic."""
+    logs_dir: str | None = None
+    """If set, `finalize()` leaves the run's document there as a JSON file."""
+    verbosity: Level = "INFO"
+    """Log lines below this level are not recorded. Other events always are."""
+    home: str = ".tailrace"
+    """Directory of the default SQLite file and of the spool."""
+    bus: str | None = None
+    """`sqlite:///path`, `kafka://host:port[,host:port][?option=value]` or `memory:`; None: SQLite in `home`."""
+    store: str | None = None
+    """`sqlite:///path`, `opensearch://host:9200` or `memory:`; None: SQLite in `home`."""
+    prefix: str = "tailrace"
+    """First part of every topic name and consumer group."""
+    publish: Literal["internal", "external"] = "internal"
+    """`internal`: a thread of the logging process ships its spool. `external`: only `tailrace ship` does."""
+    exit_timeout: float = 2.0
+    """Seconds that a clean exit may spend on shipping; the rest stays on the spool."""
+    topics: TopicSettings = TopicSettings()
+    spool: SpoolSettings = SpoolSettings()
+    sample: SampleSettings = SampleSettings()
+    aggregate: AggregateSettings = AggregateSettings()
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home)
+
+    @property
+    def spool_path(self) -> Path:
+        return Path(self.spool.directory) if self.spool.directory else self.home_path / "spool"
+
+    @property
+    def bus_url(self) -> str:
+        return self.bus or f"sqlite:///{self.home_path / 'tailrace.db'}"
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"sqlite:///{self.home_path / 'tailrace.db'}"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A `Config` and where each value that is not a default came from (`{"spool.max_bytes": "environment ..."}`)."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+def load(overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read all layers. `overrides` are keyword arguments of `configure_logger`; None values mean "not given".
+
+    Raises:
+        ConfigError: a key is unknown or a value has the wrong type; names key, source and fix.
+    """
+    return load_with_origins(overrides).config
+
+
+def load_with_origins(
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Loaded:
+    """As `load()`, from the given environment and directory (default: the process's own), with origins."""
+    directory = directory or Path.cwd()
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer, source in (
+        *_toml_layers(directory),
+        *_environment_layers(os.environ if environ is None else environ),
+        (given, "configure_logger(...)"),
+    ):
+        _check_keys(layer, Config, source, "")
+        _merge(merged, layer, origins, source, "")
+    try:
+        config = msgspec.convert(merged, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from error
+    _check_ranges(config, origins)
+    return Loaded(config, origins)
+
+
+def _toml_layers(directory: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    project = directory / "pyproject.toml"
+    if project.is_file():
+        yield _read_toml(project).get("tool", {}).get("tailrace", {}), f"{project} [tool.tailrace]"
+    own = directory / "tailrace.toml"
+    if own.is_file():
+        yield _read_toml(own), str(own)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def _environment_layers(environ: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], str]]:
+    for name in sorted(environ):
+        if not name.startswith(_ENV_PREFIX) or name.startswith(_ENV_FOREIGN):
+            continue
+        layer: dict[str, Any] = {}
+        *parents, leaf = name.removeprefix(_ENV_PREFIX).lower().split("__")
+        inner = layer
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[leaf] = environ[name]
+        yield layer, f"environment variable {name}"
+
+
+def _check_keys(layer: Mapping[str, Any], struct: type[msgspec.Struct], source: str, path: str) -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for key, value in layer.items():
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            fix = f"did you mean {path + close[0]!r}?" if close else f"known keys: {', '.join(sorted(fields))}"
+            raise ConfigError(f"unknown setting {path + key!r} in {source}; {fix}")
+        nested = fields[key]
+        if isinstance(value, Mapping) and isinstance(nested, type) and issubclass(nested, msgspec.Struct):
+            _check_keys(value, nested, source, f"{path}{key}.")
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, str], source: str, path: str) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key, {}), dict):
+            _merge(into.setdefault(key, {}), value, origins, source, f"{path}{key}.")
+        else:
+            into[key] = value
+            origins[path + key] = source
+
+
+def _explain(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
+    reason, _, where = str(error).partition(" - at `$.")
+    key = where.rstrip("`")
+    source = origins.get(key, "the settings")
+    return f"setting {key!r} from {source} is not valid: {reason}"
+
+
+def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
+    checks = (
+        ("sample.rate", 0.0 <= config.sample.rate <= 1.0, "a number from 0 to 1"),
+        ("spool.segment_bytes", config.spool.segment_bytes >= 1 << 12, "at least 4096"),
+        ("spool.max_event_bytes", 1 << 10 <= config.spool.max_event_bytes <= _KAFKA_RECORD_LIMIT, "1024 to 1000000"),
+        ("topics.max_topics", config.topics.max_topics >= 1, "at least 1"),
+        ("topics.partitions", (config.topics.partitions or 1) >= 1, "at least 1"),
+        ("exit_timeout", config.exit_timeout >= 0, "0 or more seconds"),
+        ("workflow_name", bool(config.workflow_name), "a name that is not empty"),
+        ("prefix", bool(config.prefix) and len(config.prefix) <= 80, "1 to 80 characters"),  # noqa: PLR2004
+    )
+    for key, ok, wanted in checks:
+        if not ok:
+            source = origins.get(key, "the defaults")
+            raise ConfigError(f"setting {key!r} from {source} is out of range; it takes {wanted}")

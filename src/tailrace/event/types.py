@@ -1,0 +1,150 @@
+"""What `data` holds, per event type. Fields are only added, with defaults; readers carry unknown ones along.
+
+A node (iteration, interaction, action) has a start and an end event that share the node's id, so that a run can be
+read while it goes on and after its process was killed. `action` is both halves at once: what `log_action` records.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+RUN_START = "run.start"
+RUN_END = "run.end"
+ITERATION_START = "iteration.start"
+ITERATION_END = "iteration.end"
+INTERACTION_START = "interaction.start"
+INTERACTION_END = "interaction.end"
+ACTION = "action"
+ACTION_START = "action.start"
+ACTION_END = "action.end"
+RESOURCE = "resource"
+ERROR = "error"
+LOG = "log"
+DROPPED = "dropped"
+"""The producer could not keep events of this run; `data` counts them by reason."""
+RUN_SAMPLED = "run.sampled"
+"""The sampler's decision on a kept run (only on `<prefix>.sampled.*`)."""
+PRODUCER_LOST = "producer.lost"
+"""The process that opened the run is gone and the run had not ended."""
+RUN_ABANDONED = "run.abandoned"
+"""Nothing was heard of the run for `aggregate.abandon_after` (only inside documents)."""
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exception: type, message, and the formatted traceback where it was first seen."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class _Data(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Base of all payloads: fields at their default are left out on the wire."""
+
+
+class RunStart(_Data, frozen=True):
+    verbosity: str = "INFO"
+    session: str | None = None
+    tags: list[str] = []
+    fields: dict[str, Any] = {}
+
+
+class RunEnd(_Data, frozen=True):
+    final_status: str
+    error: Failure | None = None
+    fields: dict[str, Any] = {}
+
+
+class IterationStart(_Data, frozen=True):
+    iteration_id: Any
+    fields: dict[str, Any] = {}
+
+
+class IterationEnd(_Data, frozen=True):
+    status: str
+    error: Failure | None = None
+    fields: dict[str, Any] = {}
+
+
+class InteractionStart(_Data, frozen=True):
+    agent_name: str
+    input_data: Any = None
+    fields: dict[str, Any] = {}
+
+
+class InteractionEnd(_Data, frozen=True):
+    output_data: Any = None
+    status: str | None = None
+    error: Failure | None = None
+    fields: dict[str, Any] = {}
+
+
+class ActionStart(_Data, frozen=True):
+    action_name: str
+    input_data: Any = None
+    fields: dict[str, Any] = {}
+
+
+class ActionEnd(_Data, frozen=True):
+    output_data: Any = None
+    duration_ms: float | None = None
+    model: str | None = None
+    tokens: Any = None
+    cost: float | None = None
+    status: str | None = None
+    error: Failure | None = None
+    fields: dict[str, Any] = {}
+
+
+class Action(_Data, frozen=True):
+    action_name: str
+    input_data: Any = None
+    output_data: Any = None
+    duration_ms: float | None = None
+    model: str | None = None
+    tokens: Any = None
+    """Total, or `{"input": ..., "output": ...}`."""
+    cost: float | None = None
+    """US dollars."""
+    status: str | None = None
+    error: Failure | None = None
+    fields: dict[str, Any] = {}
+
+
+class Resource(_Data, frozen=True):
+    resource_name: Any
+    fields: dict[str, Any] = {}
+
+
+class Error(_Data, frozen=True):
+    error_msg: Any
+    exception: Failure | None = None
+    fields: dict[str, Any] = {}
+
+
+class Log(_Data, frozen=True):
+    level: str
+    message: Any
+    fields: dict[str, Any] = {}
+
+
+class Dropped(_Data, frozen=True):
+    reasons: dict[str, int]
+
+
+class Sampled(_Data, frozen=True):
+    rate: float
+    reason: str
+    weight: float
+
+
+class ProducerLost(_Data, frozen=True):
+    producer: str
+    reason: str
+    """`exit` (the process ended in order) or `died`."""
+
+
+class Abandoned(_Data, frozen=True):
+    reason: str
