@@ -47,6 +47,10 @@ class StoreError(TailraceError):
         self.retryable = retryable
 
 
+class QueryError(TailraceError):
+    """A search cannot be read; the message says where and how to write it."""
+
+
 class AmbiguousRunError(StoreError):
     """A short run id matches more than one run; `candidates` holds the full ids."""
 
