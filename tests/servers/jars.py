@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 _JAVA_RELEASE = 17
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-_INSTALL = "install Java 17 and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"
+_INSTALL = "install Java 17 or newer and Maven (Debian: apt-get install default-jre-headless maven)"
 
 
 class UnavailableError(Exception):

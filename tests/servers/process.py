@@ -42,6 +42,7 @@ class Server(ABC):
     def __init__(self, directory: Path, ports: Iterable[int]) -> None:
         self._java = jars.find_java()
         self._jars = jars.fetch(self.pom)
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self._lease = PortLease(ports)
         self._log = directory / "server.log"

@@ -1,0 +1,45 @@
+# `make help` lists what there is. Everything lives in .venv, made from $(PYTHON) on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint servers clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/demo.stamp ## run a workflow on the embedded default, print its document and what to try next
+	@$(BIN)/tailrace demo
+
+test: .venv/test.stamp ## run every test; those with real servers need Java 17 and Maven
+	@$(BIN)/python -m pytest
+
+lint: .venv/test.stamp ## check style, format and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+servers: .venv/test.stamp ## run Apache Kafka and OpenSearch until Ctrl-C, and print their URLs as settings
+	@$(BIN)/python -m tests.servers
+
+clean: ## delete .venv, builds and caches
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A stamp, not the directory, tells that a step is done: an interrupted one is repeated.
+.venv/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "tailrace needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --upgrade 'pip>=25.1'  # the first that knows dependency groups
+	@touch $@
+
+.venv/demo.stamp: pyproject.toml .venv/made.stamp
+	@echo "installing tailrace into .venv ..."
+	@$(PIP) --editable '.[cli]'
+	@touch $@
+
+.venv/test.stamp: pyproject.toml .venv/made.stamp
+	@echo "installing tailrace and its tests' dependencies into .venv ..."
+	@$(PIP) --editable '.[cli,opensearch]' --group test --group lint
+	@touch $@
