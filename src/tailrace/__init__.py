@@ -1,1 +1,39 @@
-"""tailrace: a workflow logger for LLM agents."""
+"""tailrace: a workflow logger for LLM agents.
+
+    import tailrace
+
+    log = tailrace.get_logger()
+    with log.run() as run, run.interaction("planner", input="...") as turn:
+        log.log_action("search", input_data="...", output_data="...")
+        turn.output = "..."
+
+A logging call returns in microseconds, never blocks and never raises; what it accepted survives `kill -9`.
+"""
+
+from __future__ import annotations
+
+from tailrace.errors import TailraceError
+from tailrace.logger import FlushResult, Stats
+from tailrace.logger.logger import AgentLogger, Logger
+from tailrace.logger.scopes import Action, Interaction, Iteration, Run
+from tailrace.logger.state import configure_logger, get_logger
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # logging
+    "configure_logger",
+    "get_logger",
+    "Logger",
+    "AgentLogger",
+    # scopes
+    "Run",
+    "Iteration",
+    "Interaction",
+    "Action",
+    # results
+    "FlushResult",
+    "Stats",
+    # errors
+    "TailraceError",
+]

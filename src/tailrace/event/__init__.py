@@ -84,7 +84,7 @@ def decode(value: bytes) -> Event:
 
 
 def _is_object(raw: msgspec.Raw) -> bool:
-    return memoryview(raw)[:1] == b"{"
+    return bytes(memoryview(raw)[:1]) == b"{"
 
 
 def _decode_loosely(value: bytes) -> Event:

@@ -1,0 +1,41 @@
+"""The logger: what an agent calls.
+
+`Logger` (flat and scoped API), the scopes it hands out, agent loggers, and the one `Recorder` that turns their calls
+into events on the spool. Everything synchronous here returns without waiting for the bus, and no logging call raises.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class FlushResult(msgspec.Struct, frozen=True):
+    """What a `flush` achieved. Counts are of this process, since its start or fork."""
+
+    reached: bool
+    """Whether all that was accepted before the call is safe at the level asked for."""
+    accepted: int
+    """Events that are on the spool or beyond."""
+    synced: int
+    """Of these, those known to survive a power cut."""
+    acked: int
+    """Of these, those that the bus has acknowledged."""
+    dropped: dict[str, int]
+    """Events that were not accepted, by reason."""
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Counters of this process, since its start or fork. `calls == accepted + sum(dropped.values())`."""
+
+    calls: int
+    accepted: int
+    synced: int
+    acked: int
+    rejected: int
+    """Events that the bus refused for good; they stand in `<spool>/rejected/`."""
+    dropped: dict[str, int]
+    spool_bytes: int
+    oldest_unshipped_seconds: float | None
+    """At least so old is the oldest event that the bus has not acknowledged; None if there is none."""
+    trouble: str
+    """Why publishing is not getting on, in one line; empty while it is."""

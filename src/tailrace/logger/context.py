@@ -1,0 +1,98 @@
+"""Where in a run a call is made: ids in one context variable, so that agents on one loop or in threads never mix."""
+
+from __future__ import annotations
+
+import itertools
+from contextvars import ContextVar
+
+
+class RunState:
+    """What calls of one run share: its ids and its counters. Holds no payloads (but see `kept`)."""
+
+    __slots__ = ("count", "dropped", "is_open", "kept", "key", "producer", "reported", "run_id", "topic", "workflow")
+
+    def __init__(self, run_id: str, workflow: str, topic: bytes, *, keep: bool) -> None:
+        self.run_id = run_id
+        self.workflow = workflow
+        self.topic = topic
+        self.key = run_id.encode()
+        self.producer = ""
+        """The producer for which `count` counts: a forked child counts anew."""
+        self.count = itertools.count()
+        self.is_open = True
+        self.dropped: dict[str, int] = {}
+        self.reported: BaseException | None = None
+        """The exception last recorded, while it travels outwards through the scopes."""
+        self.kept: list[bytes] | None = [] if keep else None
+        """The run's events of this process, only while `logs_dir` is set and the run is open."""
+
+
+class Scope:
+    """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
+
+    __slots__ = ("action", "agent", "interaction", "iteration", "level", "parent", "run", "span")
+
+    def __init__(
+        self,
+        level: str,
+        run: RunState,
+        parent: Scope | None,
+        *,
+        iteration: str = "",
+        interaction: str = "",
+        action: str = "",
+        agent: str = "",
+    ) -> None:
+        self.level = level
+        self.run = run
+        self.parent = parent
+        self.iteration = iteration
+        self.interaction = interaction
+        self.action = action
+        self.agent = agent
+        self.span = bytes.fromhex(action or interaction or iteration or "0" * 16)
+
+    def inner(self, level: str, node: str, agent: str = "") -> Scope:
+        """The scope of a node that begins here. A node of a higher level leaves the lower ones behind."""
+        if level == "iteration":
+            return Scope(level, self.run, self, iteration=node, agent=agent)
+        if level == "interaction":
+            return Scope(level, self.run, self, iteration=self.iteration, interaction=node, agent=agent)
+        return Scope(
+            level,
+            self.run,
+            self,
+            iteration=self.iteration,
+            interaction=self.interaction,
+            action=node,
+            agent=agent or self.agent,
+        )
+
+    def spoken_by(self, agent: str) -> Scope:
+        """The same place, with another agent speaking."""
+        spoken = Scope(self.level, self.run, self.parent, agent=agent)
+        spoken.iteration, spoken.interaction, spoken.action = self.iteration, self.interaction, self.action
+        spoken.span = self.span
+        return spoken
+
+    def enclosing(self, level: str) -> Scope | None:
+        """The nearest scope of that level within the same run, this one included."""
+        scope: Scope | None = self
+        while scope is not None and scope.run is self.run:
+            if scope.level == level:
+                return scope
+            scope = scope.parent
+        return None
+
+
+current: ContextVar[Scope | None] = ContextVar("tailrace_scope", default=None)
+
+
+def scope_of(workflow: str) -> Scope | None:
+    """The innermost open scope of a run of that workflow, in this context."""
+    scope = current.get()
+    while scope is not None:
+        if scope.run.workflow == workflow and scope.run.is_open:
+            return scope
+        scope = scope.parent
+    return None

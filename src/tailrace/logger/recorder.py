@@ -1,0 +1,264 @@
+"""From a call to an event on the spool: the one place where every logging call ends."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+import threading
+import time
+from typing import Any
+
+import msgspec
+
+from tailrace.bus.topics import Topics
+from tailrace.config import Config
+from tailrace.errors import SpoolError
+from tailrace.event import payload, types
+from tailrace.event.ids import Clock, new_producer_id, new_run_id
+from tailrace.logger import Stats
+from tailrace.logger.context import RunState, Scope
+from tailrace.publish.thread import Publisher
+from tailrace.spool.append import Spool, SpoolFullError
+from tailrace.spool.directory import inspect
+
+_WARN_SECONDS = 60.0
+
+
+class _Draft(msgspec.Struct, omit_defaults=True):
+    """An `Event` before encoding: the same fields in the same order, `data` any value."""
+
+    id: str
+    seq: int
+    pid: str
+    run: str
+    workflow: str
+    type: str
+    ts: str
+    iteration: str = ""
+    interaction: str = ""
+    action: str = ""
+    agent: str = ""
+    n: int = -1
+    data: Any = None
+
+
+class Recorder:
+    """Accepts the events of one process for one configuration. Any thread, any time, also re-entrantly.
+
+    The spool and the publisher begin with the first event. An event that cannot be accepted is counted by reason, and
+    each reason is shown once a minute on stderr.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.topics = Topics(config.prefix)
+        self.producer = new_producer_id()
+        self.clock = Clock()
+        self._seq = itertools.count()
+        self._asked = 0
+        self._counting = threading.RLock()  # a signal handler may count while its thread counts
+        self._dropped: dict[str, int] = {}
+        self._warned: dict[str, float] = {}
+        self._spool: Spool | None = None
+        self._publisher: Publisher | None = None
+        self._starting = threading.RLock()
+        self._no_spool = 0.0
+        self._synced = 0
+        self._acked_before = 0
+        self._rejected_before = 0
+
+    def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
+        """Begin a run of the workflow and record that it began."""
+        run = RunState(
+            new_run_id(), workflow, self.topics.events(workflow).encode(), keep=self.config.logs_dir is not None
+        )
+        self.record(Scope("run", run, None, agent=agent), types.RUN_START, data)
+        self._note(run, opened=True)
+        return run
+
+    def end_run(self, run: RunState, data: types.RunEnd, agent: str = "") -> None:
+        """Record that the run ended, and what of it was dropped."""
+        scope = Scope("run", run, None, agent=agent)
+        if run.dropped:
+            reasons, run.dropped = run.dropped, {}
+            self.record(scope, types.DROPPED, types.Dropped(reasons=reasons))
+        self.record(scope, types.RUN_END, data)
+        run.is_open = False
+        self._note(run, opened=False)
+
+    def record(self, scope: Scope, type_: str, data: Any) -> None:
+        """Accept one event: it is on the spool when this returns, or counted as dropped. Never raises."""
+        try:
+            self._accept(scope, type_, data)
+        except SpoolFullError as error:
+            self._drop(scope.run, "spool_full", str(error))
+        except (OSError, SpoolError) as error:
+            self._drop(scope.run, "io_error", str(error))
+        except Exception as error:  # noqa: BLE001 - an error of ours must not become one of the agent's
+            self._drop(scope.run, "internal", f"{type(error).__name__}: {error}")
+
+    def _accept(self, scope: Scope, type_: str, data: Any) -> None:
+        seq = next(self._seq)
+        run = scope.run
+        if run.producer is not self.producer:
+            run.producer, run.count = self.producer, itertools.count()
+        draft = _Draft(
+            f"{self.producer}-{seq}",
+            seq,
+            self.producer,
+            run.run_id,
+            run.workflow,
+            type_,
+            self.clock.now(),
+            scope.iteration,
+            scope.interaction,
+            scope.action,
+            scope.agent,
+            next(run.count),
+            data,
+        )
+        value = payload.encode(draft)
+        if len(value) > self.config.spool.max_event_bytes:
+            draft.data = payload.shorten(data)
+            value = payload.encode(draft)
+        spool = self._spool or self._start()
+        spool.append(seq, run.topic, run.key, scope.span, value)
+        if run.kept is not None:
+            run.kept.append(value)
+
+    def _note(self, run: RunState, *, opened: bool) -> None:
+        spool = self._spool
+        if spool is not None:
+            with contextlib.suppress(OSError):  # only costs the word on an abandoned run
+                spool.run_opened(run.run_id, run.workflow) if opened else spool.run_ended(run.run_id)
+
+    def _start(self) -> Spool:
+        """The spool, made now, and the thread that ships it."""
+        with self._starting:
+            if self._spool is None:
+                if time.monotonic() < self._no_spool:
+                    raise SpoolError("the spool could not be made a moment ago")
+                try:
+                    spool = Spool(self.config.spool_path, self.producer, self.config.spool, publish=self.config.publish)
+                except (OSError, SpoolError):
+                    self._no_spool = time.monotonic() + 1.0  # not at every call
+                    raise
+                self._spool = spool
+                if self.config.publish == "internal":
+                    self._publish(spool)
+            return self._spool
+
+    def _publish(self, spool: Spool) -> None:
+        publisher = Publisher(self.config, spool, self.warn)
+        try:
+            publisher.start()
+        except RuntimeError:  # the interpreter is shutting down: the next process ships this spool
+            spool.ship_lock.release()
+        else:
+            self._publisher = publisher
+
+    def _drop(self, run: RunState, reason: str, detail: str) -> None:
+        with self._counting:
+            self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            run.dropped[reason] = run.dropped.get(reason, 0) + 1
+        self.warn(f"events are dropped ({reason}): {detail}", key=reason)
+
+    def warn(self, line: str, *, key: str = "publisher") -> None:
+        """One line on stderr, at most one a minute a key; not through `logging`, whose handlers may log to us."""
+        now = time.monotonic()
+        if now >= self._warned.get(key, 0.0):
+            self._warned[key] = now + _WARN_SECONDS
+            with contextlib.suppress(Exception):
+                sys.stderr.write(f"tailrace: {line}\n")
+
+    def stats(self) -> Stats:
+        """Exact when no other thread is in the middle of a call. Reads the spool directory: not for a hot path."""
+        with self._counting:
+            # Asking the counter takes a number from it: `seq` may skip, which nothing minds; `n` counts without holes.
+            calls = next(self._seq) - self._asked
+            self._asked += 1
+            dropped = dict(self._dropped)
+        accepted = calls - sum(dropped.values())
+        state = self._publisher.state if self._publisher else None
+        acked = self._acked_before + (state.acked if state else 0)
+        spool = self._spool
+        mine = None
+        if spool is not None and acked < accepted:
+            found = (info for info in inspect(self.config.spool_path) if info.producer == self.producer)
+            mine = next(found, None)
+        return Stats(
+            calls=calls,
+            accepted=accepted,
+            synced=max(self._synced, acked),
+            acked=acked,
+            rejected=self._rejected_before + (state.rejected if state else 0),
+            dropped=dropped,
+            spool_bytes=mine.bytes if mine else 0,
+            oldest_unshipped_seconds=mine.oldest_seconds if mine else None,
+            trouble=state.trouble if state else "",
+        )
+
+    def sync(self) -> None:
+        """Returns when everything accepted before the call survives a power cut. Blocks for the disk."""
+        accepted = self.stats().accepted
+        if self._spool is not None:
+            self._spool.sync()
+        self._synced = max(self._synced, accepted)
+
+    def written(self) -> tuple[int, int]:
+        """(segment, size): the place in the spool behind everything accepted so far."""
+        if self._spool is None:
+            return (0, 0)
+        directory = self._spool.directory
+        number = max(directory.segments(), default=0)
+        try:
+            return (number, directory.segment(number).stat().st_size)
+        except FileNotFoundError:
+            return (number, 0)
+
+    def is_acked(self, place: tuple[int, int]) -> bool:
+        """Whether the bus has everything up to that place."""
+        return self._spool is None or (self._publisher is not None and self._publisher.state.position >= place)
+
+    def spool_is_roomy(self) -> bool:
+        """Whether less than half of the spool's budget is used."""
+        return self._spool is None or self._spool.bytes_used() < self.config.spool.max_bytes // 2
+
+    def close(self, timeout: float) -> bool:
+        """Ship what is there within `timeout` seconds and end the publisher. True if the bus has everything.
+
+        What is left stays on the spool for the next process. A call after `close` is accepted all the same.
+        """
+        spool, publisher = self._spool, self._publisher
+        if spool is None:
+            return True
+        self._spool = self._publisher = None  # a later call makes a spool of its own
+        self.producer = new_producer_id()
+        spool.mark_closed()
+        done = publisher.stop(timeout) if publisher else False
+        if publisher:
+            self._acked_before += publisher.state.acked
+            self._rejected_before += publisher.state.rejected
+        # Another thread may be between taking the spool and appending to it: only a lone thread may remove it. Else
+        # the next sweep finds the owner gone, ships what came late, and removes it.
+        if done and threading.active_count() <= _own_threads():
+            spool.directory.remove()
+        return done
+
+    def retire(self) -> None:
+        """As `close`, in the background: for a recorder that another configuration replaces."""
+        if self._spool is not None:
+            self._spool.mark_closed()
+        if self._publisher is not None:
+            self._publisher.retire(self.config.exit_timeout)
+
+    def forget(self) -> None:
+        """In a forked child: let go of the parent's files without touching what they hold."""
+        if self._spool is not None:
+            self._spool.release()
+
+
+def _own_threads() -> int:
+    """The thread that asks, and ours."""
+    return 1 + sum(thread.name.startswith("tailrace-") for thread in threading.enumerate())

@@ -1,0 +1,106 @@
+"""What the publisher's thread runs: an event loop that ships, sweeps, syncs and stops in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import Any
+
+import anyio
+
+from tailrace.bus import Bus
+from tailrace.bus.topics import Topics
+from tailrace.errors import TailraceError
+from tailrace.publish.routing import Router
+from tailrace.publish.shipper import Shipper
+from tailrace.publish.sweep import publish_lost, sweep
+from tailrace.publish.thread import Publisher
+from tailrace.registry import open_bus
+from tailrace.spool.tail import Tail
+
+_SWEEP_SECONDS = 30.0
+_SYNC_SECONDS = 1.0
+_CLOSE_SECONDS = 0.5
+
+
+def run(publisher: Publisher) -> None:
+    """Returns when the publisher was told to stop and has shipped what it could."""
+    asyncio.run(_Loop(publisher).serve())
+
+
+class _Loop:
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._state = publisher.state
+        self._tail = Tail(publisher.spool.directory)
+
+    async def serve(self) -> None:
+        _resolve_names_here(asyncio.get_running_loop())
+        config = self._publisher.config
+        bus = open_bus(config)
+        topics = Topics(config.prefix)
+        router = Router(bus, topics, config.topics.max_topics)
+        shipper = Shipper(self._tail, bus, router, on_trouble=self._on_trouble)
+        stopping = self._publisher.stopping.is_set
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch, shipper, group.cancel_scope)
+                group.start_soon(self._sweep, bus)
+                group.start_soon(self._sync)
+                await shipper.run(is_final=stopping, is_done=stopping)
+                with contextlib.suppress(TailraceError):  # left to the next sweep
+                    await publish_lost(self._publisher.spool.directory, topics, router, bus)
+                group.cancel_scope.cancel()
+        finally:
+            self._tail.flush_cursor()
+            self._copy(shipper)
+            self._state.done = self._tail.is_empty()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
+                await bus.aclose()
+
+    def _on_trouble(self, trouble: str) -> None:
+        if trouble:
+            self._publisher.warn(f"{trouble}; events wait on the spool {self._publisher.spool.directory.path}")
+
+    def _copy(self, shipper: Shipper) -> None:
+        self._state.rejected = shipper.rejected
+        self._state.acked = self._tail.acked - shipper.rejected
+        self._state.position = shipper.position
+        self._state.trouble = shipper.trouble
+
+    async def _watch(self, shipper: Shipper, scope: anyio.CancelScope) -> None:
+        """Shows the state, and ends the shipping at the deadline, or at once when the bus is out of reach."""
+        while True:
+            await anyio.sleep(0.005)
+            self._copy(shipper)
+            late = time.monotonic() >= self._publisher.deadline
+            if self._publisher.stopping.is_set() and (late or shipper.trouble):
+                scope.cancel()
+
+    async def _sweep(self, bus: Bus) -> None:
+        while True:
+            report = await sweep(self._publisher.config, bus)
+            for error in report.errors[:1]:
+                self._publisher.warn(f"an older spool could not be shipped: {error}")
+            await anyio.sleep(_SWEEP_SECONDS)
+
+    async def _sync(self) -> None:
+        """Bounds what a power cut can take while the bus is away to about a second."""
+        before = self._state.position
+        while True:
+            await anyio.sleep(_SYNC_SECONDS)
+            if self._state.position == before and not self._tail.is_empty():
+                with contextlib.suppress(OSError):
+                    self._publisher.spool.sync()
+            before = self._state.position
+
+
+def _resolve_names_here(loop: Any) -> None:
+    """Look host names up in this thread: the loop's executor refuses work once the interpreter is shutting down."""
+
+    async def getaddrinfo(host: Any, port: Any, **hints: int) -> Any:
+        return socket.getaddrinfo(host, port, **hints)
+
+    loop.getaddrinfo = getaddrinfo

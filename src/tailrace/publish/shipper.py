@@ -1,0 +1,220 @@
+"""Moves one spool to the bus: frames into lanes, one lane a topic, each with one publish under way at a time.
+
+A lane that cannot get on (broker down, topic refused) holds back only itself until the frames in memory reach
+`_IN_MEMORY`; the rest waits in the segments. Partitions of a topic go in parallel within one publish.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from tailrace.bus import Bus, Headers, Record
+from tailrace.errors import BusError, ClosedError, TailraceError
+from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION
+from tailrace.publish.routing import Router
+from tailrace.spool.frame import NO_SPAN, Frame, pack
+from tailrace.spool.tail import Pending, Tail
+
+_IN_MEMORY = 4 << 20
+_BATCH_BYTES = 1 << 20
+_BATCH_FRAMES = 2_000
+_POLL_SECONDS = (0.005, 0.05)
+_BACKOFF_SECONDS = (0.1, 5.0)
+_random = random.Random()  # noqa: S311 - jitter
+
+_FIXED: Headers = (("content-type", CONTENT_TYPE.encode()), ("tr-v", SCHEMA_VERSION.encode()))
+
+
+def record_of(frame: Frame, topic: str) -> Record:
+    """The record as outside systems see it; `traceparent` only where a W3C id can be made of the run's id."""
+    headers = _FIXED
+    if len(frame.key) == 32 and frame.span != NO_SPAN:  # noqa: PLR2004 - hex digits of a trace id
+        headers = (*_FIXED, ("traceparent", b"00-%b-%b-01" % (frame.key, frame.span.hex().encode())))
+    return Record(topic, frame.key, frame.value, headers)
+
+
+class _Lane:
+    """Frames of one topic, in order."""
+
+    __slots__ = ("frames", "ready")
+
+    def __init__(self) -> None:
+        self.frames: deque[Pending] = deque()
+        self.ready = anyio.Event()
+
+    def take(self) -> list[Pending]:
+        batch: list[Pending] = []
+        size = 0
+        while self.frames and len(batch) < _BATCH_FRAMES and size < _BATCH_BYTES:
+            pending = self.frames.popleft()
+            size += len(pending.frame.value)
+            batch.append(pending)
+        return batch
+
+
+class Shipper:
+    """Ships one spool. Runs on one event loop; whoever makes it holds the spool's ship lock.
+
+    `on_trouble` is called with a line when a lane cannot get on, and with "" when all can again.
+    """
+
+    def __init__(
+        self,
+        tail: Tail,
+        bus: Bus,
+        router: Router,
+        *,
+        on_trouble: Callable[[str], None] = lambda _: None,
+        give_up: bool = False,
+    ) -> None:
+        self.tail = tail
+        self.rejected = 0
+        self.trouble = ""
+        self.position = tail.position()
+        """(segment, offset) below which the bus has acknowledged everything; may be read from other threads."""
+        self._bus = bus
+        self._router = router
+        self._on_trouble = on_trouble
+        self._give_up = give_up
+        self._lanes: dict[str, _Lane] = {}
+        self._held = 0
+        self._freed = anyio.Event()
+        self._troubles: dict[str, str] = {}
+
+    async def run(self, *, is_final: Callable[[], bool], is_done: Callable[[], bool]) -> None:
+        """Ship until `is_done()` is true and the spool is empty, or for ever.
+
+        `is_final` says whether nobody appends any more.
+
+        Raises:
+            BusError: only with `give_up`: the bus cannot be reached.
+        """
+        async with anyio.create_task_group() as group:
+            pause = _POLL_SECONDS[0]
+            while True:
+                final = is_final()
+                found = self.tail.read(final=final) if self._held < _IN_MEMORY else []
+                for pending in found:
+                    self._hand(group, pending)
+                self.tail.settle(final=final)
+                self.position = self.tail.position()
+                if found:
+                    pause = _POLL_SECONDS[0]
+                    await anyio.lowlevel.checkpoint()
+                elif is_done() and self.tail.is_empty():
+                    break
+                else:
+                    await self._wait(pause)
+                    pause = min(pause * 1.5, _POLL_SECONDS[1])
+            group.cancel_scope.cancel()
+        self.tail.settle(final=is_final())
+        self.tail.flush_cursor()
+
+    def _hand(self, group: TaskGroup, pending: Pending) -> None:
+        topic = pending.frame.topic
+        lane = self._lanes.get(topic)
+        if lane is None:
+            lane = self._lanes[topic] = _Lane()
+            group.start_soon(self._drive, topic, lane)
+        lane.frames.append(pending)
+        self._held += len(pending.frame.value)
+        lane.ready.set()
+
+    async def _wait(self, pause: float) -> None:
+        with anyio.move_on_after(pause):
+            await self._freed.wait()
+
+    async def _drive(self, topic: str, lane: _Lane) -> None:
+        while True:
+            await lane.ready.wait()
+            lane.ready = anyio.Event()
+            while batch := lane.take():
+                await self._publish(topic, batch)
+                self.tail.ack(batch)
+                self._held -= sum(len(pending.frame.value) for pending in batch)
+                self._freed.set()
+                self._freed = anyio.Event()
+
+    async def _publish(self, topic: str, batch: list[Pending]) -> None:
+        """Returns when each frame of the batch is on the bus or put aside."""
+        try:
+            await self._until_taken(topic, batch)
+        except BusError as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._publish(topic, batch[:middle])
+                await self._publish(topic, batch[middle:])
+            else:
+                self._put_aside(batch[0].frame, error)
+
+    async def _until_taken(self, topic: str, batch: list[Pending]) -> None:
+        """Retries what may succeed later.
+
+        Raises:
+            BusError: the bus refuses a record of the batch for good (or, with `give_up`, cannot be reached).
+        """
+
+        async def attempt() -> None:
+            route = await self._router.route(topic)
+            await self._bus.publish([record_of(pending.frame, route) for pending in batch])
+
+        delay = _BACKOFF_SECONDS[0]
+        while (error := await _failure_of(attempt)) is not None:
+            if self._give_up:
+                raise _GiveUpError(str(error)) from error
+            self._report(topic, f"{type(error).__name__}: {error}")
+            await anyio.sleep(delay * (0.5 + _random.random()))
+            delay = min(delay * 2, _BACKOFF_SECONDS[1])
+        self._report(topic, "")
+
+    def _report(self, topic: str, trouble: str) -> None:
+        if trouble:
+            self._troubles[topic] = trouble
+        else:
+            self._troubles.pop(topic, None)
+        worst = next(iter(self._troubles.values()), "")
+        if bool(worst) != bool(self.trouble):
+            self._on_trouble(worst)
+        self.trouble = worst
+
+    def _put_aside(self, frame: Frame, error: BusError) -> None:
+        """A record that the bus will never take must not hold up the others: it stays on disk for a person to see."""
+        self.rejected += 1
+        self._on_trouble(f"a record of {frame.topic} was refused and put aside: {error}")
+        path = self.tail.directory.rejected
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.writev(fd, pack(frame.seq, frame.topic.encode(), frame.key, frame.span, frame.value))
+        finally:
+            os.close(fd)
+
+
+class _GiveUpError(TailraceError):
+    """Carries a retryable bus error out of the lanes."""
+
+
+async def _failure_of(attempt: Callable[[], Awaitable[None]]) -> Exception | None:
+    """What went wrong if trying again may help; None if nothing did.
+
+    Raises:
+        BusError: trying again will not help.
+    """
+    try:
+        await attempt()
+    except BusError as error:
+        if not error.retryable:
+            raise
+        return error
+    except ClosedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a bug in a bus must not end the shipping of everything else
+        return error
+    return None

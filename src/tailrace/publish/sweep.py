@@ -1,0 +1,87 @@
+"""Ships the spools that nobody else ships: those of dead processes, and those left to `publish="external"`."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from tailrace.bus import Bus
+from tailrace.bus.topics import Topics
+from tailrace.config import Config
+from tailrace.errors import TailraceError
+from tailrace.event import Event, encode, types
+from tailrace.event.ids import new_producer_id, time_text
+from tailrace.publish import ShipReport
+from tailrace.publish.routing import Router
+from tailrace.publish.shipper import Shipper, record_of
+from tailrace.spool.append import open_runs
+from tailrace.spool.directory import Lock, SpoolDirectory, all_in
+from tailrace.spool.frame import NO_SPAN, Frame
+from tailrace.spool.tail import Tail
+
+
+async def sweep(config: Config, bus: Bus) -> ShipReport:
+    """See `tailrace.publish.ship`."""
+    report = ShipReport()
+    for directory in all_in(config.spool_path):
+        lock = Lock(directory.ship_lock)
+        if not directory.path.exists() or not lock.acquire():
+            continue
+        try:
+            await _ship_one(directory, config, bus, report)
+            report.spools += 1
+        except* (TailraceError, OSError) as errors:
+            report.left += 1
+            report.errors.extend(f"{directory.path}: {error}" for error in _leaves(errors))
+        finally:
+            lock.release()
+    return report
+
+
+async def _ship_one(directory: SpoolDirectory, config: Config, bus: Bus, report: ShipReport) -> None:
+    # Asked before reading: an owner that dies meanwhile is found dead by the next sweep.
+    dead = not directory.owner_is_alive()
+    topics = Topics(config.prefix)
+    router = Router(bus, topics, config.topics.max_topics)
+    shipper = Shipper(Tail(directory), bus, router, give_up=True)
+    try:
+        await shipper.run(is_final=lambda: dead, is_done=lambda: True)
+    finally:
+        report.records += shipper.tail.acked - shipper.rejected
+        report.damaged_bytes += shipper.tail.damaged_bytes
+        report.rejected += shipper.rejected
+    if dead:
+        await publish_lost(directory, topics, router, bus)
+        directory.remove()
+
+
+async def publish_lost(directory: SpoolDirectory, topics: Topics, router: Router, bus: Bus) -> None:
+    """Tell each run that the producer left open that nobody will end it.
+
+    Sent twice by two sweepers it says the same twice: the document's state is the latest word on it.
+    """
+    producer = new_producer_id()
+    reason = "exit" if directory.closed.exists() else "died"
+    data = msgspec.Raw(msgspec.json.encode(types.ProducerLost(producer=directory.producer, reason=reason)))
+    for seq, (run, workflow) in enumerate(open_runs(directory).items()):
+        event = Event(
+            id=f"{producer}-{seq}",
+            seq=seq,
+            pid=producer,
+            run=run,
+            workflow=workflow,
+            type=types.PRODUCER_LOST,
+            ts=time_text(time.time()),
+            data=data,
+        )
+        frame = Frame(seq, topics.events(workflow), run.encode(), NO_SPAN, encode(event), 0)
+        await bus.publish([record_of(frame, await router.route(frame.topic))])
+    directory.runs.write_bytes(b"")
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found

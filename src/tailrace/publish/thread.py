@@ -1,0 +1,75 @@
+"""The publisher as the logging process sees it: a thread to start, to look at and to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from tailrace.config import Config
+from tailrace.spool.append import Spool
+
+_JOIN_SECONDS = 1.0
+"""Beyond the time given to `stop`: for closing connections."""
+
+
+class PublishState(msgspec.Struct):
+    """Written by the publisher's thread, read by any other."""
+
+    acked: int = 0
+    """Frames that the bus has acknowledged."""
+    rejected: int = 0
+    """Frames that the bus refused for good; they stand in `<spool>/rejected/`."""
+    position: tuple[int, int] = (0, 0)
+    """(segment, offset) below which everything is acknowledged or put aside."""
+    trouble: str = ""
+    """Why it is not getting on, in one line; empty while it is."""
+    done: bool = False
+    """Everything was acknowledged when the thread ended."""
+
+
+class Publisher:
+    """Ships one spool until stopped, and sweeps the spools of dead processes every half minute.
+
+    All methods may be called from any thread; only `stop` blocks.
+    """
+
+    def __init__(self, config: Config, spool: Spool, warn: Callable[[str], None]) -> None:
+        self.config = config
+        self.spool = spool
+        self.warn = warn
+        self.state = PublishState()
+        self.stopping = threading.Event()
+        self.deadline = float("inf")
+        """On `time.monotonic()`, once `stopping` is set."""
+        self._thread = threading.Thread(target=self._main, name="tailrace-publisher", daemon=True)
+
+    def start(self) -> None:
+        """Raises RuntimeError at interpreter shutdown, when no thread can start; events then stay on the spool."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Ship what is there for at most `timeout` seconds, then end. True if all of it was acknowledged.
+
+        A bus that is out of reach is not waited for: the spool keeps what is left.
+        """
+        self.retire(timeout)
+        self._thread.join(timeout + _JOIN_SECONDS)
+        return self.state.done
+
+    def retire(self, timeout: float) -> None:
+        """As `stop`, without waiting for it."""
+        self.deadline = time.monotonic() + timeout
+        self.stopping.set()
+
+    def _main(self) -> None:
+        # Imported here, in the thread: it takes tens of milliseconds that no logging call should wait for.
+        from tailrace.publish.loop import run  # noqa: PLC0415
+
+        try:
+            run(self)
+        except BaseException as error:  # noqa: BLE001 - a thread has nobody above it
+            self.state.trouble = f"the publisher ended: {error!r}"
+            self.warn(self.state.trouble)

@@ -1,0 +1,47 @@
+"""The spool: append-only segment files in which an event is safe when the log call returns.
+
+One directory a producer, under `<home>/spool/<producer id>/`:
+
+- `segment-00000001.frames`, ...: frames (`tailrace.spool.frame`), appended by the producer, read by who ships;
+- `runs`: which runs the producer opened and ended, so that a dead producer's open runs can be named;
+- `cursor`: up to where everything has been acknowledged by the bus; a hint, repeated shipping is harmless;
+- `owner.lock`: held (flock) by the producer for its life; free means that the process is gone, however it died;
+- `ship.lock`: held by the one who ships: the producer's own publisher, or a sweeper;
+- `about.json`: who made it, for people.
+
+The producer writes segments, runs and about; who holds `ship.lock` writes the cursor and deletes acknowledged
+segments; a directory is removed by who ships, when all of it is acknowledged and its owner is gone.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+VERSION = 1
+
+
+class About(msgspec.Struct, frozen=True):
+    """Contents of `about.json`."""
+
+    producer: str
+    process: int
+    """Process id at the operating system, on the machine that made it."""
+    host: str
+    publish: str
+    started: str
+    version: int = VERSION
+
+
+class SpoolInfo(msgspec.Struct, frozen=True):
+    """What can be seen of one producer's spool from outside; see `tailrace.spool.directory.inspect`."""
+
+    path: str
+    producer: str
+    process: int
+    alive: bool
+    publish: str
+    segments: int
+    bytes: int
+    """Bytes not yet known to be acknowledged."""
+    oldest_seconds: float | None
+    """At least this long ago the oldest of them was written; None if there are none."""

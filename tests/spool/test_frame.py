@@ -1,0 +1,66 @@
+"""Frames are found again after any damage, and nothing damaged is ever taken for a frame."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.spool.frame import NO_SPAN, pack, parse
+
+
+def framed(seq, value=b'{"a":1}', topic=b"tailrace.events.w", key=b"k" * 32):
+    return b"".join(pack(seq, topic, key, NO_SPAN, value))
+
+
+FIVE = [framed(seq, value=bytes([65 + seq]) * (seq * 7)) for seq in range(5)]
+SEGMENT = b"".join(FIVE)
+
+
+def test_a_frame_gives_back_what_was_packed():
+    parsed = parse(b"".join(pack(7, b"topic", b"key", b"12345678", b"value")), final=True)
+    (frame,) = parsed.frames
+    assert (frame.seq, frame.topic, frame.key, frame.span, frame.value) == (7, "topic", b"key", b"12345678", b"value")
+    assert parsed.damaged == 0
+
+
+def test_every_truncation_keeps_the_whole_frames_before_it():
+    for end in range(len(SEGMENT) + 1):
+        whole = [frame for frame in parse(SEGMENT, final=True).frames if frame.end <= end]
+        parsed = parse(SEGMENT[:end], final=True)
+        assert parsed.frames == whole
+        assert parsed.consumed == end
+        assert parsed.damaged == end - (whole[-1].end if whole else 0)
+
+
+def test_a_torn_end_is_left_for_the_next_read_while_the_writer_lives():
+    torn = SEGMENT[:-3]
+    parsed = parse(torn, final=False)
+    assert [frame.seq for frame in parsed.frames] == [0, 1, 2, 3]
+    assert parsed.consumed == parsed.frames[-1].end
+    assert [frame.seq for frame in parse(SEGMENT[parsed.consumed :], parsed.consumed, final=False).frames] == [4]
+
+
+def test_every_flipped_byte_costs_at_most_the_frame_it_is_in():
+    ends = [frame.end for frame in parse(SEGMENT, final=True).frames]
+    for at in range(len(SEGMENT)):
+        damaged = bytearray(SEGMENT)
+        damaged[at] ^= 0xFF
+        hit = next(index for index, end in enumerate(ends) if at < end)
+        found = parse(bytes(damaged), final=True)
+        assert [frame.seq for frame in found.frames] == [seq for seq in range(5) if seq != hit]
+        assert found.damaged == len(FIVE[hit])
+
+
+@given(st.lists(st.one_of(st.sampled_from(FIVE), st.binary(max_size=40)), max_size=12))
+def test_frames_between_arbitrary_bytes_are_all_found_in_order(pieces):
+    found = parse(b"".join(pieces), final=True)
+    expected = [parse(piece, final=True).frames[0].seq for piece in pieces if piece in FIVE]
+    assert [frame.seq for frame in found.frames] == expected
+    assert found.consumed == sum(map(len, pieces))
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_read_without_an_error(buffer):
+    parsed = parse(buffer, final=True)
+    assert parsed.consumed == len(buffer)
+    assert parsed.damaged + sum(len(framed(f.seq, f.value, f.topic.encode(), f.key)) for f in parsed.frames) == len(
+        buffer
+    )

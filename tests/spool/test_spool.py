@@ -1,0 +1,200 @@
+"""Appending to a spool and reading it back: order, acknowledgement, deletion, budget, locks."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tailrace.config import SpoolSettings
+from tailrace.errors import SpoolError
+from tailrace.spool.append import Spool, SpoolFullError, open_runs
+from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect, read_cursor
+from tailrace.spool.frame import NO_SPAN
+from tailrace.spool.tail import Tail
+
+TOPIC = b"tailrace.events.w"
+KEY = b"k" * 32
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "spool"
+
+
+def spool_in(root, **settings):
+    return Spool(root, "p1", SpoolSettings(**settings), "internal")
+
+
+def append(spool, first, count, size=100):
+    for seq in range(first, first + count):
+        spool.append(seq, TOPIC, KEY, NO_SPAN, b"v" * size)
+
+
+def read_all(tail, *, final=True):
+    found = []
+    while batch := tail.read(final=final):
+        found += batch
+    return found
+
+
+def test_what_was_appended_is_read_in_order_across_segments(root):
+    spool = spool_in(root, segment_bytes=4096)
+    append(spool, 0, 500)
+    assert len(spool.directory.segments()) > 5
+    assert [pending.frame.seq for pending in read_all(Tail(spool.directory))] == list(range(500))
+    spool.release()
+
+
+def test_a_reader_beside_the_writer_sees_each_frame_once(root):
+    spool = spool_in(root, segment_bytes=4096)
+    tail = Tail(spool.directory)
+    seen = []
+    for first in range(0, 300, 50):
+        append(spool, first, 50)
+        seen += [pending.frame.seq for pending in read_all(tail, final=False)]
+    assert seen == list(range(300))
+    spool.release()
+
+
+def test_acknowledged_segments_go_and_the_rest_stays(root):
+    spool = spool_in(root, segment_bytes=4096)
+    append(spool, 0, 200)
+    tail = Tail(spool.directory)
+    pending = read_all(tail)
+    before = len(spool.directory.segments())
+    tail.ack(pending[:150])
+    tail.settle(final=True)
+    left = spool.directory.segments()
+    assert 0 < len(left) < before
+    again = [each.frame.seq for each in read_all(Tail(spool.directory))]
+    assert again[-1] == 199
+    assert again[0] <= 150
+    tail.ack(pending)
+    tail.settle(final=True)
+    assert spool.directory.segments() == []
+    assert tail.is_empty()
+    spool.release()
+
+
+def test_acknowledgements_out_of_order_move_the_cursor_only_over_whole_prefixes(root):
+    spool = spool_in(root)
+    append(spool, 0, 10)
+    tail = Tail(spool.directory)
+    pending = read_all(tail, final=False)
+    tail.ack(pending[5:])
+    assert tail.position() == (1, 0)
+    tail.ack(pending[:4])
+    assert tail.position() == (1, pending[3].frame.end)
+    tail.ack(pending)
+    assert tail.position() == (1, pending[9].frame.end)
+    tail.flush_cursor()
+    assert read_cursor(spool.directory) == (1, pending[9].frame.end)
+    assert read_all(Tail(spool.directory)) == []
+    spool.release()
+
+
+def test_a_frame_larger_than_the_read_window_is_read_whole(root):
+    spool = spool_in(root)
+    spool.append(0, TOPIC, KEY, NO_SPAN, b"v" * 3_000_000)
+    (pending,) = read_all(Tail(spool.directory), final=False)
+    assert len(pending.frame.value) == 3_000_000
+    spool.release()
+
+
+def test_beyond_the_budget_nothing_is_taken_until_there_is_room(root):
+    spool = spool_in(root, segment_bytes=4096, max_bytes=20_000)
+    with pytest.raises(SpoolFullError):
+        append(spool, 0, 1000)
+    assert spool.bytes_used() <= 20_000
+    tail = Tail(spool.directory)
+    tail.ack(read_all(tail))
+    tail.settle(final=True)
+    spool._measured = 0.0  # the next look at the disk is due
+    append(spool, 1000, 1)
+    spool.release()
+
+
+def test_threads_append_whole_frames_and_lose_none(root):
+    spool = spool_in(root, segment_bytes=1 << 16)
+    threads = [threading.Thread(target=append, args=(spool, n * 1000, 1000)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tail = Tail(spool.directory)
+    seen = [pending.frame.seq for pending in read_all(tail)]
+    assert sorted(seen) == list(range(8000))
+    assert tail.damaged_bytes == 0
+    for n in range(8):
+        assert [seq for seq in seen if n * 1000 <= seq < n * 1000 + 1000] == list(range(n * 1000, n * 1000 + 1000))
+    spool.release()
+
+
+def test_only_the_user_can_read_a_spool(root):
+    spool = spool_in(root)
+    append(spool, 0, 1)
+    assert stat.S_IMODE(spool.directory.path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in spool.directory.path.iterdir()} == {0o600}
+    spool.release()
+
+
+def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SpoolError, match="file"):
+        Spool(tmp_path / "file" / "spool", "p1", SpoolSettings(), "internal")
+
+
+def test_runs_left_open_are_known_by_their_workflow(root):
+    spool = spool_in(root)
+    spool.run_opened("r1", "w1")
+    spool.run_opened("r2", "w2")
+    spool.run_ended("r1")
+    os.write(spool._runs_fd, b'["+","torn')
+    spool.run_opened("r3", "w3")
+    assert open_runs(spool.directory) == {"r2": "w2", "r3": "w3"}
+    spool.release()
+
+
+def test_foreign_files_in_the_spool_are_left_alone(root):
+    spool = spool_in(root)
+    (root / "notes.txt").write_text("mine")
+    (spool.directory.path / "segment-x.frames").write_text("mine")
+    append(spool, 0, 1)
+    assert [directory.producer for directory in all_in(root)] == ["p1"]
+    assert len(read_all(Tail(spool.directory))) == 1
+    spool.release()
+
+
+OWNER = """
+import sys, pathlib
+from tailrace.config import SpoolSettings
+from tailrace.spool.append import Spool
+spool = Spool(pathlib.Path(sys.argv[1]), "p1", SpoolSettings(), sys.argv[2])
+spool.append(0, b"t", b"k", bytes(8), b"{}")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_owner_frees_its_spool_and_what_it_appended_is_there(root):
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(root), "internal"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with owner:
+        assert owner.stdout.readline() == b"ready\n"
+        directory = SpoolDirectory(root / "p1")
+        (info,) = inspect(root)
+        assert (info.alive, info.process, info.producer) == (True, owner.pid, "p1")
+        assert info.bytes > 0
+        assert not Lock(directory.ship_lock).acquire()
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        assert not inspect(root)[0].alive
+        lock = Lock(directory.ship_lock)
+        assert lock.acquire()
+        assert [pending.frame.value for pending in read_all(Tail(directory))] == [b"{}"]
+        lock.release()
