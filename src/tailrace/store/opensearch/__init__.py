@@ -1,0 +1,96 @@
+"""The store on OpenSearch, or on Elasticsearch 7.10 and later: one document a run, in an index a month.
+
+`opensearch://[user:password@]host:9200[,host2:9200][?tls=true&verify=false&ca_certs=path&index_prefix=name]`
+
+A run's index follows from its id alone, so every repetition reaches the same document, and reading by id is fresh.
+Concurrent writers meet in optimistic locking: who comes second reads again and joins again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import msgspec
+
+from tailrace.config import Config
+from tailrace.document import Document
+from tailrace.document.restore import restore
+from tailrace.errors import ClosedError, QueryError
+from tailrace.store import Page, Query, Rejected
+from tailrace.store.entry import by_run, check_short, is_unicode
+from tailrace.store.opensearch.address import parse
+from tailrace.store.opensearch.client import Client
+from tailrace.store.opensearch.indexes import Indexes
+from tailrace.store.opensearch.query import Answer, find_body, page_of, search_body
+from tailrace.store.opensearch.write import merge_runs, read_present
+
+
+def open_store(config: Config) -> OpenSearchStore:
+    """The store on the server that `config.store_url` names.
+
+    Raises:
+        ConfigError: the URL cannot be read; the message does not show the password.
+        MissingExtraError: opensearch-py is not installed.
+    """
+    address = parse(config.store_url, config.prefix)
+    return OpenSearchStore(Client(address), Indexes(address.index_prefix))
+
+
+class OpenSearchStore:
+    """Implements `Store`. The first merge creates the index template, unless this version or a newer one is there."""
+
+    def __init__(self, client: Client, indexes: Indexes) -> None:
+        self._client = client
+        self._indexes = indexes
+        self._prepared = False
+        self._preparing = anyio.Lock()
+        self._closed = False
+
+    async def merge(self, documents: Sequence[Document]) -> list[Rejected]:
+        self._check_open()
+        runs, rejected = by_run(documents)
+        await self._prepare()
+        return rejected + await merge_runs(self._client, self._indexes, runs)
+
+    async def get(self, run_id: str) -> Document | None:
+        self._check_open()
+        if not run_id or not is_unicode(run_id):
+            return None
+        present = await read_present(self._client, self._indexes, [run_id])
+        body = present[run_id].body
+        return restore(body) if body is not None else None
+
+    async def find(self, short: str) -> list[str]:
+        self._check_open()
+        check_short(short)
+        answer = await self._search(find_body(short))
+        return [run_id for _, run_id in (hit.place for hit in answer.hits.hits)]
+
+    async def search(self, query: Query) -> Page:
+        self._check_open()
+        return page_of(query, await self._search(search_body(query)))
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await self._client.aclose()
+
+    async def _search(self, body: dict[str, Any]) -> Answer:
+        try:
+            encoded = msgspec.json.encode(body)
+        except UnicodeEncodeError as error:
+            raise QueryError(f"what is looked for is not Unicode text: {error.object!r}") from error
+        # No run is stored before its index exists; part of an answer would look like all of it.
+        params = {"ignore_unavailable": "true", "allow_partial_search_results": "false"}
+        return await self._client.request("POST", f"/{self._indexes.alias}/_search", Answer, encoded, params)
+
+    async def _prepare(self) -> None:
+        async with self._preparing:
+            if not self._prepared:
+                await self._indexes.create_template(self._client)
+                self._prepared = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the store at {self._client.name} was closed")

@@ -1,0 +1,191 @@
+"""The store in one SQLite file: the default, beside the SQLite bus or alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from tailrace.config import Config
+from tailrace.document import Document, Summary
+from tailrace.document.restore import restore
+from tailrace.errors import QueryError, StoreError
+from tailrace.sqlite import Database, path_of
+from tailrace.store import Page, Query, Rejected
+from tailrace.store.entry import (
+    MAX_FOUND,
+    Entry,
+    by_run,
+    check_short,
+    from_cursor,
+    merged,
+    page_size,
+    to_cursor,
+    wanted_words,
+    window,
+)
+
+T = TypeVar("T")
+_Work = Callable[[sqlite3.Connection], T]
+
+# The body stands last, so that lists do not read through it. The words are stored twice, in the table and in its
+# index: deleting from a contentless index needs SQLite 3.43. They are cut already, so the plainest tokenizer does.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+  number INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE,
+  run_id_reversed TEXT NOT NULL,
+  workflow TEXT NOT NULL,
+  state TEXT NOT NULL,
+  status TEXT,
+  started TEXT NOT NULL,
+  summary BLOB NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS runs_reversed ON runs (run_id_reversed);
+CREATE INDEX IF NOT EXISTS runs_started ON runs (started, run_id);
+CREATE INDEX IF NOT EXISTS runs_workflow ON runs (workflow, started, run_id);
+CREATE TABLE IF NOT EXISTS run_agents (
+  number INTEGER NOT NULL REFERENCES runs,
+  agent TEXT NOT NULL,
+  PRIMARY KEY (number, agent)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS run_agents_agent ON run_agents (agent);
+CREATE VIRTUAL TABLE IF NOT EXISTS run_words USING fts5 (words, tokenize = 'ascii')
+"""
+_WRITE = """
+INSERT INTO runs (run_id, run_id_reversed, workflow, state, status, started, summary, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id) DO UPDATE SET workflow = excluded.workflow, state = excluded.state, status = excluded.status,
+  started = excluded.started, summary = excluded.summary, body = excluded.body
+RETURNING number
+"""
+_LAST = "\U0010ffff"
+
+
+def open_store(config: Config) -> SqliteStore:
+    """The store in the file that `config.store_url` names.
+
+    Raises:
+        ConfigError: the URL is not a SQLite one.
+    """
+    return SqliteStore(Database(path_of(config.store_url), _SCHEMA))
+
+
+class SqliteStore:
+    """Implements `Store`. A merge is one transaction: durable as `Database.write` is, and seen whole or not at all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def merge(self, documents: Sequence[Document]) -> list[Rejected]:
+        runs, rejected = by_run(documents)
+        return rejected + await self._do(self._database.write, lambda connection: _merge(connection, runs))
+
+    async def get(self, run_id: str) -> Document | None:
+        body = await self._do(self._database.read, lambda connection: _body(connection, run_id))
+        return restore(body) if body is not None else None
+
+    async def find(self, short: str) -> list[str]:
+        check_short(short)
+        return await self._do(self._database.read, lambda connection: _find(connection, short))
+
+    async def search(self, query: Query) -> Page:
+        statement, values = _select(query)
+        rows = await self._do(self._database.read, lambda connection: connection.execute(statement, values).fetchall())
+        size = page_size(query)
+        more = to_cursor(rows[size - 1][1:]) if len(rows) > size else None
+        return Page([msgspec.json.decode(summary, type=Summary) for summary, *_ in rows[:size]], more)
+
+    async def aclose(self) -> None:
+        await self._database.aclose()
+
+    async def _do(self, run: Callable[[_Work[T]], Awaitable[T]], work: _Work[T]) -> T:
+        try:
+            return await run(work)
+        except UnicodeEncodeError as error:
+            raise QueryError(f"what is looked for is not Unicode text: {error.object!r}") from error
+        except (sqlite3.OperationalError, OSError) as error:
+            raise StoreError(f"the store {self._database.path}: {error}", retryable=True) from error
+        except sqlite3.Error as error:
+            raise StoreError(f"the store {self._database.path}: {error}", retryable=False) from error
+
+
+def _merge(connection: sqlite3.Connection, runs: dict[str, Document]) -> list[Rejected]:
+    rejected = []
+    for run_id, given in runs.items():
+        outcome = merged(given, _body(connection, run_id))
+        if isinstance(outcome, Rejected):
+            rejected.append(outcome)
+        elif outcome is not None:
+            _put(connection, outcome)
+    return rejected
+
+
+def _body(connection: sqlite3.Connection, run_id: str) -> bytes | None:
+    row = connection.execute("SELECT body FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    return row[0] if row else None
+
+
+def _put(connection: sqlite3.Connection, entry: Entry) -> None:
+    summary = entry.summary
+    identity = (summary.run_id, summary.run_id[::-1], summary.workflow_name, summary.state, entry.status, entry.started)
+    (number,) = connection.execute(_WRITE, (*identity, msgspec.json.encode(summary), entry.body)).fetchone()
+    connection.execute("DELETE FROM run_agents WHERE number = ?", (number,))
+    connection.executemany("INSERT INTO run_agents VALUES (?, ?)", [(number, agent) for agent in summary.agents])
+    connection.execute("DELETE FROM run_words WHERE rowid = ?", (number,))
+    connection.execute("INSERT INTO run_words (rowid, words) VALUES (?, ?)", (number, entry.text))
+
+
+def _find(connection: sqlite3.Connection, short: str) -> list[str]:
+    reverse = short[::-1]
+    rows = connection.execute(
+        "SELECT run_id FROM runs WHERE run_id BETWEEN ? AND ? OR run_id_reversed BETWEEN ? AND ?"
+        " ORDER BY started DESC, run_id DESC LIMIT ?",
+        (short, short + _LAST, reverse, reverse + _LAST, MAX_FOUND),
+    )
+    return [run_id for (run_id,) in rows]
+
+
+def _select(query: Query) -> tuple[str, list[str | int]]:
+    """One more row than the page holds, to know whether another page follows."""
+    since, until = window(query)
+    conditions, values = ["started >= ?"], [since]
+
+    def must(condition: str, *bound: str) -> None:
+        conditions.append(condition)
+        values.extend(bound)
+
+    if until is not None:
+        must("started < ?", until)
+    if query.workflows:
+        must(f"workflow IN ({_marks(query.workflows)})", *query.workflows)
+    if query.statuses:
+        marks = _marks(query.statuses)
+        must(f"(state IN ({marks}) OR status IN ({marks}))", *query.statuses, *query.statuses)
+    if query.agents:
+        must(
+            f"number IN (SELECT number FROM run_agents WHERE agent IN ({_marks(query.agents)}))",  # noqa: S608 - as below
+            *query.agents,
+        )
+    phrases = wanted_words(query)
+    if phrases:
+        must("number IN (SELECT rowid FROM run_words WHERE run_words MATCH ?)", _match(phrases))
+    if query.after is not None:
+        must("(started, run_id) < (?, ?)", *from_cursor(query.after))
+    statement = (
+        f"SELECT summary, started, run_id FROM runs WHERE {' AND '.join(conditions)}"  # noqa: S608 - all text is bound
+        " ORDER BY started DESC, run_id DESC LIMIT ?"
+    )
+    return statement, [*values, page_size(query) + 1]
+
+
+def _match(phrases: Sequence[str]) -> str:
+    """Phrases of words only, quoted: nothing in them is FTS5 syntax."""
+    return " ".join(f'"{phrase}"' for phrase in phrases)
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
