@@ -26,6 +26,8 @@ class Progress(msgspec.Struct):
     retries: int = 0
     lag: int | None = None
     """Records not yet committed; None where not known."""
+    counts: dict[str, int] = {}
+    """What the stage itself counts or holds, by name."""
     note: str = ""
     """Why it waits, in one line; empty while it runs."""
 

@@ -1,0 +1,34 @@
+"""`python -m tailrace_consumers NAME`: one consumer in the foreground, for a container or a supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from functools import partial
+
+import anyio
+
+from tailrace.config import load
+from tailrace.consumer import find_consumer
+from tailrace.errors import TailraceError
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT. Exit codes: 0 ended in order, 1 it cannot go on, 2 wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m tailrace_consumers", description=__doc__)
+    parser.add_argument("name", help="sample, aggregate, index, all, or one that is installed beside them")
+    parser.add_argument("--until", choices=("cancelled", "caught_up"), default="cancelled")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        consumer = find_consumer(arguments.name)
+        anyio.run(partial(consumer, load(), until=arguments.until))
+    except TailraceError as error:
+        logging.getLogger("tailrace.consumers").error("%s", error)  # noqa: TRY400 - the message says it all
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""From settings to running stages: opens bus and store, ends on signals, sweeps orphaned spools, reports."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import signal
+import threading
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.abc import TaskStatus
+
+from tailrace.bus import Bus, Subscription
+from tailrace.bus.topics import Topics
+from tailrace.config import Config
+from tailrace.consumer import Progress
+from tailrace.publish import ship
+from tailrace.registry import open_bus, open_store
+from tailrace.store import Store
+from tailrace_consumers.dead_letters import DeadLetters
+from tailrace_consumers.retry import Report, Retry
+from tailrace_consumers.runner import Runner, Until
+from tailrace_consumers.sinks import BusSink, Sink, StoreSink
+from tailrace_consumers.stage import Stage
+
+_SWEEP_EVERY = 30.0
+_REPORT_EVERY = 1.0
+_REPORTS_PER_LAG = 5
+_log = logging.getLogger("tailrace.consumers")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What one stage needs to run. Its name is also that of its consumer group."""
+
+    name: str
+    stage: Stage[Any]
+    reads: str
+    """A topic, or a pattern as `Bus.subscribe` takes them."""
+    creates: tuple[str, ...] = ()
+    """Topics to create at the start; the bus creates others when they are first written."""
+    into_store: bool = False
+    max_records: int = 1000
+
+
+class _Running:
+    """One stage with all it needs, on a bus that may be away when it starts."""
+
+    def __init__(self, config: Config, plan: Plan, bus: Bus, sink: Sink[Any], report: Report | None) -> None:
+        topics = Topics(config.prefix)
+        self._plan = plan
+        self._bus = bus
+        self._group = topics.group(plan.name)
+        self._creates = (*plan.creates, topics.dead)
+        self._retry = Retry(Progress(plan.name), report)
+        letters = DeadLetters(bus, topics.dead, plan.name)
+        self.runner: Runner[Any] = Runner(
+            plan.stage, sink, letters, self._retry, backlog=self._backlog, max_records=plan.max_records
+        )
+
+    async def _backlog(self) -> int:
+        return sum((await self._bus.lag(self._plan.reads, group=self._group)).values())
+
+    async def run(self, until: Until) -> Progress:
+        async with AsyncExitStack() as stack:
+
+            async def connect() -> Subscription:
+                await self._bus.create_topics(self._creates)
+                return await stack.enter_async_context(self._bus.subscribe(self._plan.reads, group=self._group))
+
+            await self.runner.run(connect, until=until)
+        await self.runner.measure_lag()
+        self.report()
+        return self.runner.progress
+
+    def report(self) -> None:
+        self.runner.progress.counts = dict(self._plan.stage.counts())
+        self._retry.report()
+
+
+async def consume(
+    config: Config, plans: Sequence[Plan], *, until: Until = "cancelled", report: Report | None = None
+) -> list[Progress]:
+    """Run stages on one bus and one store; see `tailrace.consumer.Consumer`.
+
+    Until caught up they run one after the other. Else they run side by side: SIGTERM or SIGINT, where this is the
+    main thread, lets them write and commit what they have, for at most 5 s; a second one acts as usual. Cancelling
+    ends at once and loses nothing either: what was not committed is read again.
+    """
+    async with AsyncExitStack() as stack:
+        bus = open_bus(config)
+        stack.push_async_callback(_close, bus)
+        store = None
+        if any(plan.into_store for plan in plans):
+            store = open_store(config)
+            stack.push_async_callback(_close, store)
+        running = [
+            _Running(config, plan, bus, StoreSink(store) if store and plan.into_store else BusSink(bus), report)
+            for plan in plans
+        ]
+        if until == "caught_up":
+            await _sweep(config, bus)
+            return [await each.run(until) for each in running]
+        return await _run_side_by_side(config, bus, running)
+
+
+async def _run_side_by_side(config: Config, bus: Bus, running: Sequence[_Running]) -> list[Progress]:
+    try:
+        await _run_until_stopped(config, bus, running)
+    except ExceptionGroup as group:
+        raise _first(group) from group
+    return [each.runner.progress for each in running]
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
+
+
+async def _run_until_stopped(config: Config, bus: Bus, running: Sequence[_Running]) -> None:
+    async with anyio.create_task_group() as background:
+        background.start_soon(_sweep_now_and_then, config, bus)
+        background.start_soon(_report_now_and_then, running)
+        if threading.current_thread() is threading.main_thread():
+            await background.start(_stop_on_signal, running)
+        async with anyio.create_task_group() as stages:
+            for each in running:
+                stages.start_soon(each.run, "cancelled")
+        background.cancel_scope.cancel()
+
+
+async def _stop_on_signal(running: Sequence[_Running], *, task_status: TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            break
+        for each in running:
+            each.runner.stop()
+
+
+async def _report_now_and_then(running: Sequence[_Running]) -> None:
+    for turn in itertools.count():
+        for each in running:
+            if turn % _REPORTS_PER_LAG == 0:
+                await each.runner.measure_lag()
+            each.report()
+        await anyio.sleep(_REPORT_EVERY)
+
+
+async def _sweep_now_and_then(config: Config, bus: Bus) -> None:
+    while True:
+        await _sweep(config, bus)
+        await anyio.sleep(_SWEEP_EVERY)
+
+
+async def _sweep(config: Config, bus: Bus) -> None:
+    """Ship what dead processes left on their spools under this `home`; live ones ship their own."""
+    report = await ship(config, bus)
+    for error in report.errors:
+        _log.warning("an orphaned spool stays for now: %s", error)
+
+
+async def _close(opened: Bus | Store) -> None:
+    """Also when cancelled: threads and connections must not outlive the loop."""
+    with anyio.CancelScope(shield=True):
+        await opened.aclose()
