@@ -1,0 +1,120 @@
+import io
+import re
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from tailrace.cli.tree import tree
+from tailrace.document.view import render
+from tests.cli.story import Story, finished, hostile
+
+NOW = 1767225600.0 + 3600  # an hour after the story
+
+
+def drawn(story, **options):
+    file = io.StringIO()
+    console = Console(file=file, width=300, markup=False, highlight=False, emoji=False, **options)
+    console.print(tree(msgspec.json.decode(render(story.document)), now=NOW))
+    return file.getvalue()
+
+
+def line_with(text, shown):
+    lines = [line for line in shown.splitlines() if text in line]
+    assert len(lines) == 1, shown
+    return lines[0]
+
+
+def test_the_header_sums_the_run_up():
+    first, second = drawn(finished()).splitlines()[:2]
+    assert first == "research  completed  13.0 s  2 agents  2 actions  1 error  212 tokens  $0.0131"
+    assert "run 0190a1b2c3d47000800000001234abcd" in second
+    assert "1 h ago" in second
+    assert "session c-17" in second
+    assert 'tags ["beta"]' in second
+
+
+def test_interactions_stand_in_their_iteration_and_actions_in_their_interaction():
+    shown = drawn(finished())
+    depths = [len(re.match(r"[^a-z]*", line_with(text, shown))[0]) for text in ("iteration 1", "planner", "chat")]
+    assert depths == [4, 8, 12]
+    assert shown.index("planner") < shown.index("chat") < shown.index("critic") < shown.index("fetch")
+
+
+def test_payloads_are_shown_in_short():
+    story = finished()
+    assert "in  compare prices" in drawn(story)
+    assert 'out {"plan":["look","compare"]}' in drawn(story)
+    long = Story().add("action", {"action_name": "read", "input_data": "x" * 5000})
+    assert "x" * 159 + "…" in drawn(long)
+    assert "x" * 161 not in drawn(long)
+
+
+def test_a_failed_action_shows_status_duration_error_and_the_end_of_its_traceback():
+    shown = drawn(finished())
+    assert "fetch  failed  1.2 s" in shown
+    assert shown.count("TimeoutError: no answer") == 1
+    assert "in fetch" in shown
+
+
+def test_facts_are_listed_with_who_said_them():
+    shown = drawn(finished())
+    assert "s3://bucket/prices.csv" in line_with("s3://", shown)
+    assert line_with("south is missing", shown).endswith("critic")
+    assert "WARNING  one price is old" in shown
+
+
+def test_a_whole_run_has_no_notes():
+    assert "note:" not in drawn(finished())
+
+
+def test_missing_events_are_noted():
+    story = finished()
+    del story.events[3]
+    assert "note: 1 event of 14 did not arrive" in drawn(story)
+
+
+def test_dropped_events_are_noted_with_the_reason():
+    story = finished().add("dropped", {"reasons": {"spool_full": 12}})
+    assert "note: 12 events dropped by the producer: spool_full" in drawn(story)
+
+
+@pytest.mark.parametrize(
+    ("last", "note"),
+    [("log", "the run is still open"), ("producer.lost", "the run never ended")],
+)
+def test_a_run_without_an_end_is_noted(last, note):
+    assert note in drawn(Story().add("run.start").add(last, {"level": "INFO", "message": "hi"}))
+
+
+def test_sampling_is_noted_when_the_run_stands_for_others():
+    shown = drawn(finished().add("run.sampled", {"rate": 0.1, "reason": "rate", "weight": 10}))
+    assert "note: sampled at rate 0.1 (rate): stands for 10 runs" in shown
+    assert "sampled" not in drawn(finished().add("run.sampled", {"rate": 1, "reason": "all", "weight": 1}))
+
+
+def test_an_action_without_an_end_is_in_progress():
+    assert "read  in_progress" in drawn(Story().add("action.start", {"action_name": "read"}, action="a1"))
+
+
+def test_hostile_text_never_reaches_the_terminal():
+    shown = drawn(hostile(), force_terminal=True, color_system=None)
+    assert all(char == "\n" or char.isprintable() for char in shown)
+    assert "[bold red]" in shown
+    assert shown.count("\\x1b]52;c;") > 12
+
+
+@pytest.mark.parametrize("value", [None, True, -1, 1e300, "", [], {}, [[{"a": None}]], {"type": 3}, "x\ny"])
+def test_any_json_value_in_any_place_is_drawn(value):
+    keys = (
+        "session tags fields error agent_name input_data output_data status iteration_id action_name model tokens cost"
+    )
+    keys += " duration_ms resource_name error_msg exception level message rate reason weight final_status"
+    data = dict.fromkeys(keys.split(), value)
+    story = Story()
+    ids = {"iteration": "i", "interaction": "t", "agent": "a"}
+    for type_ in ("run.start", "iteration.start", "interaction.start", "action.start", "action.end", "interaction.end"):
+        story.add(type_, data, **ids, action="x" if "action." in type_ else "")
+    for type_ in ("action", "resource", "error", "log", "run.sampled", "iteration.end", "run.end"):
+        story.add(type_, data, **ids)
+    assert drawn(story)
