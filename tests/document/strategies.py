@@ -15,7 +15,19 @@ TYPES = [
 KEYS = [
     *("agent_name", "input_data", "output_data", "status", "error", "final_status", "verbosity", "tags", "fields"),
     *("tokens", "cost", "duration_ms", "model", "id", "event", "end_event", "iteration", "agent", "start_extra"),
-    *("timestamp", "level", "message", "rate", "reason", "weight", "reasons", "newer", "session", "iteration_id"),
+    *(
+        "timestamp",
+        "level",
+        "message",
+        "rate",
+        "reason",
+        "weight",
+        "reasons",
+        "newer",
+        "outcome",
+        "session",
+        "iteration_id",
+    ),
 ]
 VALUES = [
     *(None, True, 0, -7, 2**64 - 1, 1.5, 1e300, "", "planner", "ok", "\u00e9\u2028", "a" * 50),

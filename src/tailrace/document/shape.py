@@ -62,25 +62,25 @@ RUN = NodeShape(
     types.RUN_END,
     "start_time",
     "end_time",
-    frozenset({"final_status", "error"}),
+    frozenset({"final_status", "error", "outcome"}),
     frozenset({"verbosity", "session", "tags", "fields"}),
 )
 ITERATION = NodeShape(
-    types.ITERATION_START, types.ITERATION_END, "started_at", "ended_at", frozenset({"status", "error"})
+    types.ITERATION_START, types.ITERATION_END, "started_at", "ended_at", frozenset({"status", "error", "outcome"})
 )
 INTERACTION = NodeShape(
     types.INTERACTION_START,
     types.INTERACTION_END,
     "start_time",
     "end_time",
-    frozenset({"output_data", "status", "error"}),
+    frozenset({"output_data", "status", "error", "outcome"}),
 )
 ACTION = NodeShape(
     types.ACTION_START,
     types.ACTION_END,
     "timestamp",
     "end_time",
-    frozenset({"output_data", "duration_ms", "model", "tokens", "cost", "status", "error"}),
+    frozenset({"output_data", "duration_ms", "model", "tokens", "cost", "status", "error", "outcome"}),
 )
 
 NODES = {"iteration": ITERATION, "interaction": INTERACTION, "action": ACTION}

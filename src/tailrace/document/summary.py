@@ -12,7 +12,7 @@ from tailrace.document.view import view
 
 _encoder = msgspec.json.Encoder()
 _PARTS = (
-    *("workflow_name", "final_status", "session", "tags", "fields", "error"),
+    *("workflow_name", "final_status", "session", "tags", "fields", "error", "outcome"),
     *("iterations", "interactions", "actions", "resources", "errors", "logs"),
 )
 _SILENT = frozenset({"id", "event", "end_event", "timestamp", "started_at", "ended_at", "start_time", "end_time"})

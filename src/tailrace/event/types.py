@@ -44,8 +44,11 @@ class _Data(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of all payloads: fields at their default are left out on the wire."""
 
 
+# `fields` are what the caller added at the start (or to a fact), `outcome` what it added until the end.
+
+
 class RunStart(_Data, frozen=True):
-    verbosity: str = "INFO"
+    verbosity: str
     session: str | None = None
     tags: list[str] = []
     fields: dict[str, Any] = {}
@@ -54,7 +57,7 @@ class RunStart(_Data, frozen=True):
 class RunEnd(_Data, frozen=True):
     final_status: str
     error: Failure | None = None
-    fields: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
 
 
 class IterationStart(_Data, frozen=True):
@@ -65,7 +68,7 @@ class IterationStart(_Data, frozen=True):
 class IterationEnd(_Data, frozen=True):
     status: str
     error: Failure | None = None
-    fields: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
 
 
 class InteractionStart(_Data, frozen=True):
@@ -78,7 +81,7 @@ class InteractionEnd(_Data, frozen=True):
     output_data: Any = None
     status: str | None = None
     error: Failure | None = None
-    fields: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
 
 
 class ActionStart(_Data, frozen=True):
@@ -95,7 +98,7 @@ class ActionEnd(_Data, frozen=True):
     cost: float | None = None
     status: str | None = None
     error: Failure | None = None
-    fields: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
 
 
 class Action(_Data, frozen=True):

@@ -71,7 +71,7 @@ class FlatApi(Facts):
             stray = {"output_data": output_data, "status": status, **fields}
             recorder.record(scope, types.LOG, _stray("end_interaction", stray))
             return
-        data = types.InteractionEnd(output_data=output_data, status=status, fields=fields)
+        data = types.InteractionEnd(output_data=output_data, status=status, outcome=fields)
         recorder.record(ended, types.INTERACTION_END, data)
         current.set(ended.parent)
 
@@ -82,7 +82,7 @@ class FlatApi(Facts):
         if ended is None:
             recorder.record(scope, types.LOG, _stray("end_iteration", {"status": status, **fields}))
             return
-        recorder.record(ended, types.ITERATION_END, types.IterationEnd(status=status, fields=fields))
+        recorder.record(ended, types.ITERATION_END, types.IterationEnd(status=status, outcome=fields))
         current.set(ended.parent)
 
     def finalize(self, final_status: str = "completed", **fields: Any) -> None:
@@ -95,7 +95,7 @@ class FlatApi(Facts):
             return
         recorder = self._recorder()
         run = scope.run
-        recorder.end_run(run, types.RunEnd(final_status=final_status, fields=fields))
+        recorder.end_run(run, types.RunEnd(final_status=final_status, outcome=fields))
         leave_document(recorder, run)
         outer = scope.enclosing("run") or scope
         current.set(outer.parent)

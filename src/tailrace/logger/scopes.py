@@ -120,7 +120,7 @@ class Action(ScopeBase):
             cost=self.cost,
             status=status or "success",
             error=error,
-            fields=self._fields,
+            outcome=self._fields,
         )
         self._recorder.record(self._scope, types.ACTION_END, data)
 
@@ -154,7 +154,7 @@ class Interaction(_Turns):
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
         data = types.InteractionEnd(
-            output_data=self.output, status=status or "success", error=error, fields=self._fields
+            output_data=self.output, status=status or "success", error=error, outcome=self._fields
         )
         self._recorder.record(self._scope, types.INTERACTION_END, data)
 
@@ -185,7 +185,7 @@ class Iteration(_Rounds):
         self._recorder.record(self._scope, types.ITERATION_START, data)
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
-        data = types.IterationEnd(status=status or "success", error=error, fields=self._fields)
+        data = types.IterationEnd(status=status or "success", error=error, outcome=self._fields)
         self._recorder.record(self._scope, types.ITERATION_END, data)
 
 
@@ -228,5 +228,5 @@ class Run(_Rounds):
         run = self._scope.run
         if run.is_open:  # not if `finalize` was called inside the block
             final = "completed" if status in (None, "success") else status
-            self._recorder.end_run(run, types.RunEnd(final_status=str(final), error=error, fields=self._fields))
+            self._recorder.end_run(run, types.RunEnd(final_status=str(final), error=error, outcome=self._fields))
             leave_document(self._recorder, run)
