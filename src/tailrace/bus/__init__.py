@@ -75,6 +75,15 @@ Start = Literal["earliest", "latest"] | float
 class Subscription(Protocol):
     """A reader of topics. Not thread-safe: one task calls it."""
 
+    @property
+    def active(self) -> bool:
+        """Whether this member of its group holds partitions; without a group always true.
+
+        While false, `receive` gives nothing and is not caught up: before the first `receive` has joined the group, and
+        while other members hold everything there is to read. Such a member stands by and takes over when they end.
+        """
+        ...
+
     async def receive(self, *, max_records: int = 500, wait: float = 1.0) -> Batch:
         """At most `max_records` records, after at most `wait` seconds (0: only what is there already).
 
