@@ -92,14 +92,15 @@ class Runner(Generic[Item]):
         """
         caught_up = False
         patient_until = anyio.current_time() + self._patience
+        wait = _WAIT if until == "cancelled" else 0.0
         with self._scope:
             subscription = await self._connect(connect)
             while subscription and not self._stopping and not caught_up:
-                wait = 0.0 if until == "caught_up" and subscription.active else _WAIT
                 batch = await self._receive(subscription, wait=wait)
                 if until == "caught_up" and not subscription.active:
                     if await self.measure_lag() == 0 or anyio.current_time() >= patient_until:
                         return
+                    wait = _WAIT
                     continue
                 await self._take(batch)
                 too_many = self._dead_in_a_row >= _MAX_DEAD_IN_A_ROW
