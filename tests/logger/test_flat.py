@@ -5,9 +5,9 @@ import threading
 
 import msgspec
 import pytest
-from tests.logger.conftest import documents, spooled
 
 import tailrace
+from tests.logger.conftest import documents, spooled
 
 
 def test_the_founding_example_gives_the_founding_document(log):

@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+
 from tests.logger.conftest import documents
 
 
@@ -141,5 +142,5 @@ def test_finalize_inside_a_run_block_ends_it_once(log):
 
 
 def test_the_run_id_before_the_block_is_an_error_that_says_how(log):
-    with pytest.raises(RuntimeError, match="with log.run"):
+    with pytest.raises(RuntimeError, match=r"with log\.run"):
         log.run().run_id  # noqa: B018

@@ -106,6 +106,6 @@ def is_free(key: str) -> bool:
 
 def text(raw: msgspec.Raw | None) -> str:
     """A JSON string's value; "" for anything else."""
-    if raw is None or memoryview(raw)[:1] != b'"':
+    if raw is None or bytes(memoryview(raw)[:1]) != b'"':
         return ""
     return msgspec.json.decode(raw, type=str)

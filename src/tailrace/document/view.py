@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -41,9 +42,9 @@ def view(document: Document) -> Element:
     _write_halves(element, parts.run, shape.RUN, Context())
     element.update(_tree(parts))
     for type_, name in shape.FACTS.items():
-        element[name] = [_fact(event, Context(), {}) for event in parts.facts[type_]]
+        element[name] = [_fact(event, Context()) for event in parts.facts[type_]]
     if parts.sampling:
-        element["sampling"] = _fact(parts.sampling, Context(), {})
+        element["sampling"] = _fact(parts.sampling, Context())
     element["other_events"] = [_whole(event) for event in parts.others]
     add_totals(element, document, events)
     return element
@@ -171,12 +172,10 @@ def _tree(parts: _Parts) -> Element:
 
 def _ordered_actions(parts: _Parts) -> list[tuple[Event, Callable[[Context], Element]]]:
     """Calls and action nodes by time, each with what writes its element once its context is known."""
-    found: list[tuple[Event, Callable[[Context], Element]]] = [
-        (call, lambda context, call=call: _fact(call, context, {})) for call in parts.calls
-    ]
+    found: list[tuple[Event, Callable[[Context], Element]]] = [(call, partial(_fact, call)) for call in parts.calls]
     for key, node in parts.nodes["action"].items():
         if half := node.start or node.end:
-            found.append((half, lambda context, key=key, node=node: _action_element(key, node, context)))
+            found.append((half, partial(_action_element, key, node)))
     found.sort(key=lambda each: stamp(each[0]))
     return found
 
@@ -216,9 +215,8 @@ def _write_halves(element: Element, node: _Node, node_shape: NodeShape, context:
             element["end_envelope"] = dict(sorted(node.end.extra.items()))
 
 
-def _fact(event: Event, context: Context, element: Element) -> Element:
-    element["event"] = event.id
-    element["timestamp"] = event.ts
+def _fact(event: Event, context: Context) -> Element:
+    element: Element = {"event": event.id, "timestamp": event.ts}
     _write_context(element, event, context, "")
     _write_data(element, event, shape.is_free, "start_extra")
     if event.extra:

@@ -61,7 +61,7 @@ class ScopeBase(Facts):
     ) -> None:
         status, error = self.status, None
         if exc is not None:
-            status, error = self._outcome(exc)
+            status, error = self._judge(exc)
         self._end(status, error)
         # Not by token: a scope may be left in another context than it was entered in (generators, callbacks).
         current.set(self._outer)
@@ -74,7 +74,7 @@ class ScopeBase(Facts):
     ) -> None:
         self.__exit__(kind, exc, trace)
 
-    def _outcome(self, exc: BaseException) -> tuple[str, types.Failure | None]:
+    def _judge(self, exc: BaseException) -> tuple[str, types.Failure | None]:
         if isinstance(exc, SystemExit) and exc.code in (None, 0):
             return self.status or "success", None
         if type(exc).__name__ in _CANCELLED:

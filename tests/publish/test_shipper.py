@@ -1,0 +1,215 @@
+"""One spool to the bus: order, retries, refused records, lanes that do not hold each other up, orphans."""
+
+import subprocess
+import sys
+
+import anyio
+import pytest
+
+from tailrace.bus.topics import Topics
+from tailrace.config import SpoolSettings
+from tailrace.errors import BusError
+from tailrace.event import decode
+from tailrace.publish import ship
+from tailrace.publish.routing import Router
+from tailrace.publish.shipper import Shipper
+from tailrace.spool.append import Spool
+from tailrace.spool.directory import inspect
+from tailrace.spool.frame import parse
+from tailrace.spool.tail import Tail
+from tests.publish.buses import FlakyBus, memory_config
+
+pytestmark = pytest.mark.anyio
+KEY = b"0190a1b2c3d47000800000000000abcd"
+SPAN = bytes.fromhex("00f067aa0ba902b7")
+
+
+@pytest.fixture
+def spool(tmp_path):
+    spool = Spool(tmp_path / "spool", "p1", SpoolSettings(segment_bytes=4096), "internal")
+    yield spool
+    spool.release()
+
+
+def append(spool, numbers, workflow="w"):
+    for number in numbers:
+        topic = f"tailrace.events.{workflow}".encode()
+        spool.append(number, topic, KEY, SPAN, b'{"n":%d,"pad":"%b"}' % (number, b"x" * 100))
+
+
+def shipper(spool, bus, config, **options):
+    router = Router(bus, Topics(config.prefix), config.topics.max_topics)
+    return Shipper(Tail(spool.directory), bus, router, **options)
+
+
+async def ship_all(shipper):
+    with anyio.fail_after(20):
+        await shipper.run(is_final=lambda: True, is_done=lambda: True)
+
+
+def numbers(records):
+    import msgspec
+
+    return [msgspec.json.decode(record.value)["n"] for record in records]
+
+
+async def test_everything_arrives_in_order_and_the_segments_go(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    append(spool, range(500))
+    await ship_all(shipper(spool, bus, config))
+    assert numbers(bus.published) == list(range(500))
+    assert spool.directory.segments() == []
+
+
+async def test_records_carry_the_contracts_headers(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    append(spool, [0])
+    await ship_all(shipper(spool, bus, config))
+    (record,) = bus.published
+    assert record.key == KEY
+    assert dict(record.headers) == {
+        "content-type": b"application/json",
+        "tr-v": b"1",
+        "traceparent": b"00-0190a1b2c3d47000800000000000abcd-00f067aa0ba902b7-01",
+    }
+
+
+async def test_a_bus_that_is_down_is_retried_in_order_and_told_once(spool, prefix):
+    config = memory_config(prefix)
+    troubles = []
+    bus = FlakyBus(config, [BusError("down", retryable=True)] * 3)
+    append(spool, range(20))
+    await ship_all(shipper(spool, bus, config, on_trouble=troubles.append))
+    assert numbers(bus.published) == list(range(20))
+    assert [bool(trouble) for trouble in troubles] == [True, False]
+
+
+async def test_an_unforeseen_error_of_a_bus_is_retried_too(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config, [RuntimeError("a bug"), None])
+    append(spool, range(3))
+    await ship_all(shipper(spool, bus, config))
+    assert numbers(bus.published) == [0, 1, 2]
+
+
+async def test_a_record_refused_for_good_is_put_aside_and_the_others_arrive(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    bus.refuse = lambda record: numbers([record])[0] in (3, 17)
+    append(spool, range(20))
+    worker = shipper(spool, bus, config)
+    await ship_all(worker)
+    assert numbers(bus.published) == [n for n in range(20) if n not in (3, 17)]
+    assert worker.rejected == 2
+    kept = parse(spool.directory.rejected.read_bytes(), final=True).frames
+    assert [frame.seq for frame in kept] == [3, 17]
+
+
+async def test_a_topic_that_cannot_be_written_does_not_hold_up_another(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    stuck = True
+
+    async def publish(records):
+        if stuck and records[0].topic.endswith(".bad"):
+            raise BusError("no leader", retryable=True)
+        await FlakyBus.publish(bus, records)
+
+    bus.publish = publish
+    append(spool, range(5), "bad")
+    append(spool, range(5, 10), "good")
+    worker = shipper(spool, bus, config)
+    async with anyio.create_task_group() as group:
+        group.start_soon(ship_all, worker)
+        with anyio.fail_after(5):
+            while len(bus.published) < 5:
+                await anyio.sleep(0.01)
+        assert numbers(bus.published) == list(range(5, 10))
+        assert worker.trouble
+        stuck = False
+    assert numbers(bus.published) == [*range(5, 10), *range(5)]
+    assert spool.directory.segments() == []
+
+
+async def test_what_was_not_acknowledged_is_shipped_again_by_the_next(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    append(spool, range(100))
+    bus.down = True
+    with pytest.RaisesGroup(pytest.RaisesExc(Exception, match="down"), flatten_subgroups=True):
+        await ship_all(shipper(spool, bus, config, give_up=True))
+    bus.down = False
+    await ship_all(shipper(spool, bus, config))
+    assert numbers(bus.published) == list(range(100))
+
+
+async def test_names_beyond_the_limit_share_the_overflow_topics(spool, prefix):
+    config = memory_config(prefix, topics={"max_topics": 3})
+    bus = FlakyBus(config)
+    for number in range(10):
+        append(spool, [number], f"w{number}")
+    await ship_all(shipper(spool, bus, config))
+    names = {info.name for info in await bus.topics("tailrace.events.")}
+    own = {name for name in names if "overflow-" not in name}
+    assert len(own) == 3
+    assert len(names) > 3
+    assert sorted(numbers(bus.published)) == list(range(10))
+
+
+ORPHAN = """
+import os, signal, sys
+import tailrace
+log = tailrace.configure_logger("left", home=sys.argv[1], publish="external")
+log.log_action("done", input_data=1)
+log.finalize()
+for step in range(10):
+    log.log_action("step", input_data=step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+async def test_the_spool_of_a_killed_process_is_shipped_with_its_ids_and_its_open_run_named(tmp_path, prefix):
+    config = memory_config(prefix, home=str(tmp_path / "home"))
+    died = await anyio.run_process([sys.executable, "-c", ORPHAN, config.home], check=False)
+    assert died.returncode == -9
+    (before,) = inspect(config.spool_path)
+    assert not before.alive
+    bus = FlakyBus(config)
+    report = await ship(config, bus)
+    assert (report.spools, report.left, report.errors) == (1, 0, [])
+    events = [decode(record.value) for record in bus.published]
+    assert [event.seq for event in events if event.pid == before.producer] == list(range(14))
+    (lost,) = [event for event in events if event.type == "producer.lost"]
+    assert lost.run == events[-2].run
+    assert lost.run != events[0].run
+    assert inspect(config.spool_path) == []
+    assert (await ship(config, bus)).spools == 0
+
+
+async def test_a_live_process_that_leaves_shipping_to_others_is_shipped_and_goes_on(tmp_path, prefix):
+    config = memory_config(prefix, home=str(tmp_path / "home"))
+    code = (
+        "import sys, tailrace\n"
+        "log = tailrace.configure_logger('w', home=sys.argv[1], publish='external')\n"
+        "for line in sys.stdin:\n    log.info(line.strip()); print('ok', flush=True)\n"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, config.home], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    bus = FlakyBus(config)
+    with owner:
+        for expected in (2, 3):
+            owner.stdin.write("line\n")
+            owner.stdin.flush()
+            assert owner.stdout.readline() == "ok\n"
+            assert (await ship(config, bus)).errors == []
+            assert len(bus.published) == expected
+        (info,) = inspect(config.spool_path)
+        assert (info.alive, info.bytes) == (True, 0)
+        owner.stdin.close()
+    assert (await ship(config, bus)).errors == []
+    assert decode(bus.published[-1].value).type == "producer.lost"
+    assert len(bus.published) == 4
+    assert inspect(config.spool_path) == []
