@@ -87,7 +87,7 @@ class Database:
             done: Future[None] = Future()
             self._jobs.put(("BEGIN", lambda _: None, done))
             self._jobs.put(None)
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error, OSError):  # of a file that could not be opened
                 await asyncio.wrap_future(done)
             self._thread.join(1.0)
 

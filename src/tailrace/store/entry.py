@@ -41,7 +41,8 @@ class Entry(msgspec.Struct, frozen=True):
     status: str | None
     """The final status in lower case."""
     text: str
-    """The searchable words with one space between."""
+    """The searchable words with one space between. Its inputs, outputs and messages follow one another without a mark,
+    so a phrase may also be found across two of them."""
 
     @property
     def place(self) -> Place:

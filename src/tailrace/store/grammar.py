@@ -27,6 +27,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _FILTER = re.compile(rf"([\w-]*):((?:{_QUOTED}|[^\s\"])*)(?=\s|$)", re.DOTALL)
 _PHRASE = re.compile(rf"{_QUOTED}(?=\s|$)", re.DOTALL)
 _VALUE = re.compile(rf'{_QUOTED}|[^,"]+', re.DOTALL)
+_VALUES = re.compile(rf"(?:{_VALUE.pattern})(?:,(?:{_VALUE.pattern}))*", re.DOTALL)
 _WORD = re.compile(r"\S+")
 _ESCAPED = re.compile(r'\\(["\\])')
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
@@ -78,9 +79,9 @@ class _Reader:
     def _filter(self, name: str, value: str) -> None:
         if name not in _FILTERS:
             _refuse_colon(f"{name}:{value}")
-        values = [_unquoted(part) for part in _VALUE.findall(value)]
-        if not values or "" in values:
-            raise QueryError(f"{name}: needs a value after the colon, without a space")
+        values = [_unquoted(part) for part in _VALUE.findall(value)] if _VALUES.fullmatch(value) else [""]
+        if "" in values:
+            raise QueryError(f'{name}: needs a value; write it as {name}:one,"or another", no space around : and ,')
         if name in _LISTS:
             self._lists[name] += values
         elif name in self._times or len(values) > 1:

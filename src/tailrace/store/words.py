@@ -11,7 +11,7 @@ import unicodedata
 # Written without spaces: each sign is a word, and a phrase of them is found as consecutive words.
 _SIGNS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Lucene cuts words of more than 255 units; cutting earlier, and in queries too, keeps the stores alike.
-_WORD = re.compile(rf"[{_SIGNS}]|[^\W_{_SIGNS}]{{1,100}}")
+_WORD = re.compile(rf"(?=\w)[{_SIGNS}]|[^\W_{_SIGNS}]{{1,100}}")
 
 
 def words(text: str) -> list[str]:
