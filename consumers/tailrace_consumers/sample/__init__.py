@@ -156,8 +156,7 @@ class SampleStage:
         return Record(self._topics.sampled_of(record.topic), record.key, record.value, record.headers)
 
     def _sampled(self, record: Received, event: Event, seq: int, sampled: types.Sampled) -> Record:
-        """The decision as an event of the run. The same bytes after each restart: its time is that in the run id."""
-        started = run_started_at(event.run)
+        """The decision as an event of the run: the same bytes whenever it is said, whichever event it is said at."""
         told = Event(
             id=f"{_PID}-{seq}",
             seq=seq,
@@ -165,10 +164,16 @@ class SampleStage:
             run=event.run,
             workflow=event.workflow,
             type=types.RUN_SAMPLED,
-            ts=time_text(started.timestamp()) if started else event.ts,
+            ts=_time_of(event.run),
             data=msgspec.Raw(msgspec.json.encode(sampled)),
         )
         return Record(self._topics.sampled_of(record.topic), record.key, encode(told), _HEADERS)
+
+
+def _time_of(run_id: str) -> str:
+    """The time in the run id. A foreign id has none: 1970, before every event, so that it reopens no abandoned run."""
+    started = run_started_at(run_id)
+    return time_text(started.timestamp() if started else 0.0)
 
 
 def plan(config: Config) -> Plan:
