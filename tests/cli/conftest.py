@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.bus import Record
+from tailrace.bus.topics import Topics
 from tailrace.config import Config
-from tailrace.registry import open_store
+from tailrace.event import encode, stamp
+from tailrace.registry import open_bus, open_store
 
 EXECUTABLE = Path(sys.executable).with_name("tailrace")
 
@@ -58,6 +61,30 @@ class CommandLine:
                 assert await store.merge([story.document for story in stories]) == []
 
         asyncio.run(merge())
+
+    def wait_for_run(self, run_id):
+        """Return when the store holds the run; some consumer is at work on it."""
+
+        async def wait():
+            async with aclosing(open_store(self.config)) as store:
+                async with asyncio.timeout(30):
+                    while await store.get(run_id) is None:
+                        await asyncio.sleep(0.05)
+
+        asyncio.run(wait())
+
+    def publish(self, *stories):
+        """Put the events of stories on the bus that the executable reads, in the order of their times."""
+        topics = Topics(self.config.prefix)
+        events = sorted((event for story in stories for event in story.events), key=stamp)
+        self.publish_records(*(Record(topics.events(e.workflow), e.run.encode(), encode(e)) for e in events))
+
+    def publish_records(self, *records):
+        async def publish():
+            async with aclosing(open_bus(self.config)) as bus:
+                await bus.publish(records)
+
+        asyncio.run(publish())
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_a_line_without_an_agent_leaves_it_out():
     [
         ("log", {"level": "INFO", "message": "hello", "fields": {"n": 1}}, 'INFO hello {"n":1}'),
         ("error", {"error_msg": "boom", "exception": {"type": "OSError", "message": "gone"}}, "boom ! OSError: gone"),
-        ("interaction.start", {"agent_name": "planner", "input_data": {"q": 1}}, 'planner {"q":1}'),
+        ("interaction.start", {"agent_name": "planner", "input_data": {"q": 1}}, '{"q":1}'),
         ("action.end", {"output_data": [1], "error": {"type": "E", "message": "m"}}, "[1] ! E: m"),
         ("resource", {"resource_name": "s3://x"}, "s3://x"),
         ("iteration.end", {"status": "success"}, "success"),

@@ -15,7 +15,18 @@ def test_runs_lists_the_newest_first_in_a_table(tailrace):
     result = tailrace("runs")
     assert result.returncode == 0, result.stderr
     header, first, second = result.stdout.splitlines()
-    assert header.split() == "run workflow status started duration agents actions errors tokens cost".split()
+    assert header.split() == [
+        "run",
+        "workflow",
+        "status",
+        "started",
+        "duration",
+        "agents",
+        "actions",
+        "errors",
+        "tokens",
+        "cost",
+    ]
     assert first.split()[:3] == ["aaaabbbb", "support", "open"]
     assert second.split()[:3] == ["1234abcd", "research", "completed"]
     assert "2026-01-01 00:00:00" in second

@@ -1,6 +1,6 @@
 """The command line. Needs the extra `tailrace[cli]`; nothing else of tailrace imports this package.
 
-Results go to stdout, diagnostics to stderr. Exit code 0: done; 1: failed or not found; 2: used wrongly.
+Results go to stdout, diagnostics to stderr. Exit code 0: done; 1: failed or not found; 2: used wrongly; 130: Ctrl-C.
 """
 
 from __future__ import annotations

@@ -52,15 +52,15 @@ def run(tokens: Sequence[str]) -> int:
     except CycloptsError as error:
         output.say(f"{error} See: tailrace --help")
         return _USAGE
-    except (ConfigError, QueryError, AmbiguousRunError) as error:
-        output.say(str(error))
-        return _USAGE
-    except TailraceError as error:
-        output.say(str(error))
-        return 1
     except BrokenPipeError:
         output.discard_stdout()
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Exception as error:
+        cause = output.cause(error)
+        if not isinstance(cause, TailraceError):
+            raise  # a bug: its traceback is wanted
+        output.say(str(cause))
+        return _USAGE if isinstance(cause, ConfigError | QueryError | AmbiguousRunError) else 1
     return code if isinstance(code, int) else 0

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from tailrace.cli.output import say
+from tailrace.cli.output import cause, say
 from tailrace.config import Config
 from tailrace.consumer import find_consumer
 from tailrace.errors import TailraceError
@@ -64,7 +64,7 @@ async def catch_up(config: Config) -> None:
             await _ship(config)
             await find_consumer("all")(config, until="caught_up")
     except Exception as error:  # noqa: BLE001 - whatever fails here must not hide what is stored
-        say(f"showing what is stored; not brought up to date: {_first_cause(error)}")
+        say(f"showing what is stored; not brought up to date: {cause(error)!s}")
 
 
 async def _ship(config: Config) -> None:
@@ -89,9 +89,7 @@ def _sources(config: Config) -> Iterator[Path]:
 
 @asynccontextmanager
 async def _one_reader(path: Path) -> AsyncIterator[None]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # says what is wrong where the lock would only be refused
-    lock = Lock(path)
+    lock = _lock(path)
     deadline = time.monotonic() + _PATIENCE
     while not lock.acquire():
         if time.monotonic() > deadline:
@@ -103,7 +101,7 @@ async def _one_reader(path: Path) -> AsyncIterator[None]:
         lock.release()
 
 
-def _first_cause(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__
+def _lock(path: Path) -> Lock:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.open("ab").close()  # says what is wrong where the lock would only be refused
+    return Lock(path)

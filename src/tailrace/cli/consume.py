@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Annotated, Self
@@ -26,6 +27,7 @@ async def consume(
     """Run a stage until Ctrl-C or SIGTERM; what it holds is then written and committed first."""
     config = load()
     consumer = find_consumer(stage)
+    logging.getLogger("tailrace").addHandler(_Say(logging.WARNING))
     with _Board() as board:
         final = await consumer(config, report=board.show)
     for progress in final:
@@ -42,6 +44,14 @@ def described(progress: Progress) -> str:
     if progress.retries:
         parts.append(f"{progress.retries:,} retries")
     return ", ".join(parts) + (f" - waits: {progress.note}" if progress.note else "")
+
+
+class _Say(logging.Handler):
+    """What the consumers log, in lines like all other diagnostics."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        say(record.getMessage() + (f": {error!r}" if error else ""))
 
 
 class _Board:

@@ -53,9 +53,9 @@ async def doctor() -> int:
 
 
 def _line(finding: Finding) -> Text:
-    line = Text(f"{finding.verdict:<5}", _STYLES[finding.verdict]).append(f"{finding.part:<9}", "bold")
+    line = Text(f"{finding.verdict:<5}", _STYLES[finding.verdict]).append(f"{finding.part:<11}", "bold")
     line.append(escape(finding.text))
-    return line.append(f"\n{'':14}fix: {escape(finding.fix)}") if finding.fix else line
+    return line.append(f"\n{'':16}fix: {escape(finding.fix)}") if finding.fix else line
 
 
 async def _findings() -> AsyncIterator[Finding]:

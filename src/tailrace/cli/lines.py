@@ -48,7 +48,7 @@ _SUMMARIES = {
     types.RUN_END: ("final_status", "error"),
     types.ITERATION_START: ("iteration_id",),
     types.ITERATION_END: ("status", "error"),
-    types.INTERACTION_START: ("agent_name", "input_data"),
+    types.INTERACTION_START: ("input_data",),
     types.INTERACTION_END: ("status", "output_data", "error"),
     types.ACTION: ("action_name", "status", "input_data", "output_data", "error"),
     types.ACTION_START: ("action_name", "input_data"),

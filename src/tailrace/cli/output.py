@@ -35,6 +35,13 @@ def say(text: str) -> None:
     sys.stderr.write(f"tailrace: {escape(text)}\n")
 
 
+def cause(error: BaseException) -> BaseException:
+    """What failed first, out of the groups in which tasks that ran side by side raise."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def write_json(value: bytes, *, pretty: bool = False) -> None:
     """One JSON value to stdout, in one line; `pretty` breaks it into lines, but only on a terminal."""
     if sys.stdout.isatty():

@@ -29,6 +29,10 @@ Form = Annotated[
     Parameter(name=("--output", "-o"), help="raw: only what the event says; json: the event as on the topic."),
 ]
 
+_WAIT = 1.0
+_LAST_WAIT = 0.1
+"""Seconds to wait for more, where the end of what is there ends the command."""
+
 _Told = tuple[Event, bytes]
 """An event, and the bytes it came as."""
 
@@ -77,7 +81,7 @@ def _filter(workflow: str | None, agents: Collection[str]) -> Callable[[Event], 
 async def _batches(bus: Bus, topics: tuple[str, ...], start: Start, *, follow: bool) -> AsyncGenerator[Batch, None]:
     async with bus.subscribe(*topics, start=start) as subscription:
         while True:
-            batch = await subscription.receive()
+            batch = await subscription.receive(wait=_WAIT if follow else _LAST_WAIT)
             yield batch
             if batch.caught_up and not follow:
                 return

@@ -12,7 +12,6 @@ from tailrace.cli.escape import escape
 from tailrace.event.ids import parse_time
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_MILLIONTHS = 0.01
 
 _GOOD = frozenset({"completed", "complete", "success", "succeeded", "ok", "done"})
 _BAD = frozenset({"failed", "failure", "error", "cancelled", "timeout", "crashed"})
@@ -69,8 +68,10 @@ def counted(number: float, noun: str) -> str:
 
 
 def dollars(amount: float) -> str:
-    """US dollars; small amounts with the digits that matter."""
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.6f}" if amount < _MILLIONTHS else f"${amount:.4f}"
+    """US dollars: cents from one dollar on, else down to a millionth."""
+    if abs(amount) >= 1:
+        return f"${amount:,.2f}"
+    return "$" + (f"{amount:.6f}".rstrip("0").rstrip(".") or "0")
 
 
 def size(count: float) -> str:
