@@ -8,10 +8,13 @@ import sys
 from functools import partial
 
 import anyio
+import msgspec
 
 from tailrace.config import load
-from tailrace.consumer import find_consumer
+from tailrace.consumer import Progress, find_consumer
 from tailrace.errors import TailraceError
+
+_log = logging.getLogger("tailrace.consumers")
 
 
 def main() -> int:
@@ -23,11 +26,24 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         consumer = find_consumer(arguments.name)
-        anyio.run(partial(consumer, load(), until=arguments.until))
+        anyio.run(partial(consumer, load(), until=arguments.until, report=_Reporter()))
     except TailraceError as error:
-        logging.getLogger("tailrace.consumers").error("%s", error)  # noqa: TRY400 - the message says it all
+        _log.error("%s", error)  # noqa: TRY400 - the message says it all
         return 1
     return 0
+
+
+class _Reporter:
+    """Logs a stage's progress when it has changed."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Progress] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        if progress != self._last.get(progress.stage):
+            self._last[progress.stage] = progress
+            facts = msgspec.to_builtins(progress)
+            _log.info("%s", " ".join(f"{name}={value}" for name, value in facts.items() if value not in (None, "", {})))
 
 
 if __name__ == "__main__":

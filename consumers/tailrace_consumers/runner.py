@@ -45,7 +45,7 @@ class Runner(Generic[Item]):
         backlog: Callable[[], Awaitable[int]],
         clock: Callable[[], float] = time.time,
         max_records: int = 1000,
-        patience: float = 10.0,
+        patience: float = 5.0,
     ) -> None:
         """`backlog` counts the records not committed; `patience` is for how long another member is waited for."""
         self._stage = stage
@@ -91,6 +91,7 @@ class Runner(Generic[Item]):
             TailraceError: it cannot go on: an error that no retry can cure, or too many dead letters in a row.
         """
         caught_up = False
+        wait = 0.0 if until == "caught_up" else _WAIT
         patient_until = anyio.current_time() + self._patience
         wait = _WAIT if until == "cancelled" else 0.0
         with self._scope:

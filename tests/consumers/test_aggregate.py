@@ -1,0 +1,191 @@
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.bus import Partition
+from tailrace.config import AggregateSettings
+from tailrace.document import collect, join
+from tailrace.document.restore import restore
+from tailrace.document.view import render
+from tailrace.event import types
+from tailrace_consumers import aggregate
+from tailrace_consumers.aggregate import AggregateStage
+from tailrace_consumers.dead_letters import DeadLetter
+from tests.consumers.making import SAMPLED, TOPICS, end, event, log_of, received, start
+from tests.document.strategies import RUN, runs
+
+HOME = Partition(SAMPLED, 0)
+
+
+def stage(**settings):
+    return AggregateStage(TOPICS, AggregateSettings(**settings))
+
+
+def fed(stage, *events, first=0, now=0.0):
+    return list(stage.feed(log_of(*events, first=first, topic=SAMPLED), now))
+
+
+def state(record):
+    return dict(record.headers)["tr-state"].decode()
+
+
+def joined(records):
+    documents = [restore(record.value) for record in records]
+    whole = documents[0]
+    for document in documents[1:]:
+        whole = join(whole, document)
+    return whole
+
+
+def test_the_end_of_a_run_emits_its_whole_document_at_once():
+    events = [start("r"), event("r", 1), end("r", 2)]
+    aggregator = stage()
+    (out,) = fed(aggregator, *events)
+    assert (out.topic, out.key, state(out)) == (TOPICS.documents, b"r", "complete")
+    assert out.value == render(collect(events)["r"])
+    assert aggregator.held() == {}
+
+
+def test_an_open_run_holds_its_offset_until_it_is_emitted_as_a_partial_document():
+    aggregator = stage(live_after=1.0)
+    assert fed(aggregator, start("r"), first=5) == []
+    assert fed(aggregator, event("r", 1), first=6, now=0.9) == []
+    assert list(aggregator.tick(0.9)) == []
+    assert aggregator.held() == {HOME: 5}
+    (out,) = aggregator.tick(1.0)
+    assert state(out) == "open"
+    assert aggregator.held() == {}
+
+
+def test_partial_documents_bring_only_what_is_new_and_the_last_one_everything():
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, start("r"), event("r", 1))
+    (first,) = aggregator.tick(1.0)
+    fed(aggregator, event("r", 2), first=2, now=2.0)
+    (second,) = aggregator.tick(3.0)
+    (last,) = fed(aggregator, end("r", 3), first=3, now=4.0)
+    assert [len(restore(each.value).events) for each in (first, second, last)] == [2, 1, 4]
+
+
+def test_a_late_event_emits_the_whole_document_again():
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, start("r"), end("r", 2))
+    fed(aggregator, event("r", 1), first=2, now=5.0)
+    (out,) = aggregator.tick(6.0)
+    assert state(out) == "complete"
+    assert len(restore(out.value).events) == 3
+
+
+def test_an_ended_run_is_forgotten_after_a_while():
+    aggregator = stage()
+    fed(aggregator, start("r"), end("r", 1))
+    list(aggregator.tick(29.0))
+    assert aggregator.counts()["runs"] == 1
+    list(aggregator.tick(30.0))
+    assert aggregator.counts() == {"runs": 0, "pending": 0, "held_bytes": 0}
+
+
+def test_a_lost_producer_ends_the_run():
+    (out,) = fed(stage(), start("r"), event("r", 1, types.PRODUCER_LOST, producer="p", reason="died"))
+    assert state(out) == "abandoned"
+
+
+def test_silence_abandons_an_open_run_and_a_later_event_reopens_it():
+    aggregator = stage(abandon_after=100.0)
+    fed(aggregator, start("r"), event("r", 1))
+    first = [*aggregator.tick(99.0)]
+    assert state(first[0]) == "open"
+    abandoned = list(aggregator.tick(100.5))
+    assert state(abandoned[0]) == "abandoned"
+    assert aggregator.counts() == {"runs": 0, "pending": 0, "held_bytes": 0}
+    fed(aggregator, event("r", 2), first=2, now=200.0)
+    reopened = list(aggregator.finish(200.0, caught_up=True))
+    assert b'"state":"open"' in render(joined([*abandoned, *reopened]))
+
+
+def test_a_run_is_abandoned_in_the_same_bytes_by_whoever_does_it():
+    def abandoned():
+        aggregator = stage(abandon_after=100.0)
+        fed(aggregator, start("r"), event("r", 1))
+        return list(aggregator.tick(100.0))
+
+    assert abandoned() == abandoned()
+
+
+def test_beyond_its_memory_the_longest_silent_runs_are_emitted_and_forgotten():
+    aggregator = stage(max_held_bytes=5000)
+    out = fed(aggregator, *(start(f"r{n}") for n in range(10)))
+    counts = aggregator.counts()
+    assert counts["held_bytes"] <= 5000
+    assert [each.key for each in out] == [f"r{n}".encode() for n in range(10 - counts["runs"])]
+    assert aggregator.held() == {HOME: len(out)}
+
+
+def test_finish_emits_what_is_pending_and_holds_nothing():
+    aggregator = stage()
+    fed(aggregator, start("r"))
+    assert len(list(aggregator.finish(0.0, caught_up=False))) == 1
+    assert aggregator.held() == {}
+
+
+def test_a_run_too_large_for_one_record_comes_in_parts_that_join_to_its_document():
+    events = [start("r"), *(event("r", n, message="x" * 100_000, level="INFO") for n in range(1, 40)), end("r", 40)]
+    aggregator = stage()
+    out = fed(aggregator, *events)
+    assert max(len(each.value) for each in out) <= aggregate._MAX_RECORD_BYTES
+    assert render(joined(out)) == render(collect(events)["r"])
+    assert sum(len(restore(each.value).events) for each in out) == len(events)
+    assert aggregator.counts()["held_bytes"] == 0
+
+
+@given(runs.filter(bool), st.integers(1, 400))
+def test_documents_of_any_events_join_to_the_whole_however_small_the_records(events, limit):
+    aggregator = stage()
+    out = with_limit(limit, lambda: [*fed(aggregator, *events), *aggregator.finish(0.0, caught_up=True)])
+    assert not [each for each in out if isinstance(each, DeadLetter)]
+    assert render(joined(out)) == render(collect(events)[RUN])
+
+
+def with_limit(limit, call):
+    before = aggregate._MAX_RECORD_BYTES
+    aggregate._MAX_RECORD_BYTES = limit
+    try:
+        return call()
+    finally:
+        aggregate._MAX_RECORD_BYTES = before
+
+
+def test_an_event_that_no_document_can_be_made_of_is_a_dead_letter_and_its_run_goes_on(monkeypatch):
+    def refuse_second(run_id, events):
+        if any(heard.event.seq == 1 for heard in events):
+            raise RuntimeError("no")
+        return whole(run_id, events)
+
+    whole = aggregate._render
+    monkeypatch.setattr(aggregate, "_render", refuse_second)
+    out = fed(stage(), start("r"), event("r", 1), end("r", 2))
+    dead = [each for each in out if isinstance(each, DeadLetter)]
+    assert [(each.offset, each.error) for each in dead] == [(1, "RuntimeError('no')")]
+    assert sorted(joined([each for each in out if each not in dead]).events) == ["p-r-0", "p-r-2"]
+
+
+def test_what_is_not_an_event_is_a_dead_letter_and_holds_nothing():
+    aggregator = stage()
+    (out,) = aggregator.feed([received(b"{}", 3, topic=SAMPLED)], 0.0)
+    assert isinstance(out, DeadLetter)
+    assert aggregator.held() == {}
+
+
+def test_revoked_partitions_take_their_runs_along():
+    aggregator = stage()
+    fed(aggregator, start("r"), first=3)
+    aggregator.forget([HOME])
+    assert aggregator.held() == {}
+    assert aggregator.counts() == {"runs": 0, "pending": 0, "held_bytes": 0}
+
+
+def test_unknown_event_types_and_fields_of_a_newer_version_reach_the_document():
+    newer = msgspec.structs.replace(event("r", 1, "newer.type", a=1), extra={"zone": msgspec.Raw(b'"eu"')})
+    (out,) = fed(stage(), start("r"), newer, end("r", 2))
+    assert b'"newer.type"' in out.value
+    assert b'"zone":"eu"' in out.value
