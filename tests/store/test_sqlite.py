@@ -57,7 +57,7 @@ asyncio.run(main(*sys.argv[1:]))
 async def test_two_processes_that_write_one_run_lose_nothing(tmp_path, pytestconfig):
     path, run = tmp_path / "store.db", run_id()
     writers = [
-        subprocess.Popen(  # noqa: ASYNC220 - nothing else runs on this loop
+        subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path), run, pid],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

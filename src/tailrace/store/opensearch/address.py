@@ -68,7 +68,10 @@ def _options(query: str) -> dict[str, str]:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
             close = difflib.get_close_matches(name, _OPTIONS, n=1)
-            _refuse(f"unknown option {name!r}; " + (f"did you mean {close[0]}?" if close else f"known: {_OPTIONS}"))
+            _refuse(
+                f"unknown option {name!r}; "
+                + (f"did you mean {close[0]}?" if close else f"known: {', '.join(_OPTIONS)}")
+            )
         if name in options:
             _refuse(f"the option {name} is given twice")
         options[name] = value

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import ssl
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,17 +18,27 @@ try:
     from opensearchpy import AsyncOpenSearch
     from opensearchpy.exceptions import ConnectionError as NoConnectionError
     from opensearchpy.exceptions import SerializationError, TransportError
+    from opensearchpy.serializer import JSONSerializer
 except ImportError as error:
     raise MissingExtraError("the OpenSearch store", "opensearch") from error
 
 T = TypeVar("T")
 
 TOO_LARGE = 413
-BUSY = frozenset({408, 429, 502, 503, 504})
+PASSING = frozenset({408, 429, 500, 502, 503, 504})
+"""What a server answers while it is busy, starting or in trouble."""
+
 _TIMEOUT_SECONDS = 30
 
 # It logs each failed request, which the caller gets as an exception: silent unless the program set up logging.
 logging.getLogger("opensearch").addHandler(logging.NullHandler())
+
+
+class _Streamed(JSONSerializer):
+    """Bodies are bytes already; as a file they are sent in parts, between which other tasks run."""
+
+    def dumps(self, data: bytes) -> io.BytesIO:
+        return io.BytesIO(data)
 
 
 class AnswerError(StoreError):
@@ -42,13 +54,15 @@ class Client:
 
     def __init__(self, address: Address) -> None:
         self.name = repr(address)
+        self._hosts = len(address.hosts)
         self._client = AsyncOpenSearch(
             hosts=[{"host": host, "port": port, "use_ssl": address.tls} for host, port in address.hosts],
             http_auth=(address.user, address.password) if address.user is not None else None,
             ssl_context=_tls(address) if address.tls else None,
             timeout=_TIMEOUT_SECONDS,
-            max_retries=len(address.hosts) - 1,
+            max_retries=0,
             retry_on_status=(),
+            serializer=_Streamed(),
         )
 
     async def request(
@@ -67,8 +81,10 @@ class Client:
         """
         kind = "application/x-ndjson" if path == "/_bulk" else "application/json"
         try:
-            answer = await self._client.transport.perform_request(
-                method, path, params=dict(params or {}), body=body, headers={"content-type": kind}
+            answer = await self._on_any_host(
+                lambda: self._client.transport.perform_request(
+                    method, path, dict(params or {}), body, headers={"content-type": kind}
+                )
             )
             return msgspec.convert(answer, as_type)
         except NoConnectionError as error:
@@ -79,12 +95,19 @@ class Client:
             what = f"the server at {self.name} does not answer as OpenSearch does: {error}"
             raise StoreError(what, retryable=False) from error
 
+    async def _on_any_host(self, send: Callable[[], Awaitable[Any]]) -> Any:
+        """The library's own repetition would send a body that its first attempt has read."""
+        for _ in range(self._hosts - 1):
+            with contextlib.suppress(NoConnectionError):
+                return await send()
+        return await send()
+
     async def aclose(self) -> None:
         await self._client.close()
 
     def _refused(self, error: TransportError) -> AnswerError:
         status = int(error.status_code)
-        retryable = status in BUSY or "cluster_block_exception" in str(error.error)
+        retryable = status in PASSING or "cluster_block_exception" in str(error.error)
         reason = f"the store at {self.name} answered {status}: {_reason(error)}"
         return AnswerError(reason, status=status, retryable=retryable)
 

@@ -60,15 +60,15 @@ _SETTINGS = {
 }
 
 
-class _Template(msgspec.Struct):
+class _Template(msgspec.Struct, frozen=True):
     version: int = 0
 
 
-class _NamedTemplate(msgspec.Struct):
+class _NamedTemplate(msgspec.Struct, frozen=True):
     index_template: _Template
 
 
-class _Templates(msgspec.Struct):
+class _Templates(msgspec.Struct, frozen=True):
     index_templates: list[_NamedTemplate]
 
 

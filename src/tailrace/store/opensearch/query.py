@@ -16,22 +16,22 @@ _NEWEST_FIRST = [
 ]
 
 
-class _Source(msgspec.Struct):
+class _Source(msgspec.Struct, frozen=True):
     summary: str = ""
 
 
-class Hit(msgspec.Struct):
+class Hit(msgspec.Struct, frozen=True):
     """One found run."""
 
     source: _Source = msgspec.field(name="_source")
     place: Place = msgspec.field(name="sort")
 
 
-class _Hits(msgspec.Struct):
+class _Hits(msgspec.Struct, frozen=True):
     hits: list[Hit] = []
 
 
-class Answer(msgspec.Struct):
+class Answer(msgspec.Struct, frozen=True):
     """The answer to a search."""
 
     hits: _Hits

@@ -14,7 +14,7 @@ from tailrace.document import Document
 from tailrace.errors import StoreError
 from tailrace.store import Rejected
 from tailrace.store.entry import Entry, merged
-from tailrace.store.opensearch.client import BUSY, TOO_LARGE, AnswerError, Client
+from tailrace.store.opensearch.client import PASSING, TOO_LARGE, AnswerError, Client
 from tailrace.store.opensearch.indexes import Indexes, fields_of
 
 _READ_AT_ONCE = 100  # runs; their present documents are in memory together
@@ -25,16 +25,16 @@ _BAD_REQUEST = 400
 _MISSING_INDEX = "index_not_found_exception"
 
 
-class _Failure(msgspec.Struct):
+class _Failure(msgspec.Struct, frozen=True):
     type: str = ""
     reason: str = ""
 
 
-class _Source(msgspec.Struct):
+class _Source(msgspec.Struct, frozen=True):
     body: str
 
 
-class Present(msgspec.Struct):
+class Present(msgspec.Struct, frozen=True):
     """A run as it stands in its index, with what a conditional write must name; all None if it is not there."""
 
     source: _Source | None = msgspec.field(name="_source", default=None)
@@ -47,20 +47,20 @@ class Present(msgspec.Struct):
         return self.source.body.encode() if self.source else None
 
 
-class _PresentRuns(msgspec.Struct):
+class _PresentRuns(msgspec.Struct, frozen=True):
     docs: list[Present]
 
 
-class _Outcome(msgspec.Struct):
+class _Outcome(msgspec.Struct, frozen=True):
     status: int
     error: _Failure = _Failure()
 
 
-class _Outcomes(msgspec.Struct):
+class _Outcomes(msgspec.Struct, frozen=True):
     items: list[dict[str, _Outcome]]
 
 
-class _Write(msgspec.Struct):
+class _Write(msgspec.Struct, frozen=True):
     given: Document
     lines: bytes
 
@@ -166,7 +166,7 @@ async def _send_bulk(client: Client, writes: list[_Write]) -> list[tuple[_Write,
         if error.status == TOO_LARGE and len(writes) > 1:
             half = len(writes) // 2
             return await _send_bulk(client, writes[:half]) + await _send_bulk(client, writes[half:])
-        if error.status == TOO_LARGE or error.status in BUSY:
+        if error.status == TOO_LARGE or error.status in PASSING:
             return [(write, _Outcome(error.status, _Failure("refused", str(error)))) for write in writes]
         raise
     outcomes = [outcome for item in answer.items for outcome in item.values()]
@@ -177,8 +177,9 @@ def _judge(outcome: _Outcome) -> Literal["done", "again", "never", "stop"]:
     status, failure = outcome.status, outcome.error
     if status < 300:  # noqa: PLR2004 - success in HTTP
         return "done"
-    # Also errors that concern the cluster, not the document: they pass when someone frees space or raises a limit.
-    if status == _CONFLICT or status in BUSY or failure.type == "cluster_block_exception" or "shards" in failure.reason:
+    # Also what concerns the cluster, not the document: it passes when someone frees disk space or raises a limit.
+    blocked = failure.type == "cluster_block_exception" or "maximum shards open" in failure.reason
+    if status == _CONFLICT or status in PASSING or blocked:
         return "again"
     return "never" if status in (_BAD_REQUEST, TOO_LARGE) else "stop"
 
