@@ -28,7 +28,7 @@ def main() -> int:
         consumer = find_consumer(arguments.name)
         anyio.run(partial(consumer, load(), until=arguments.until, report=_Reporter()))
     except TailraceError as error:
-        _log.error("%s", error)  # noqa: TRY400 - the message says it all
+        _log.error("%s", error)
         return 1
     return 0
 

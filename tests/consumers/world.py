@@ -112,7 +112,7 @@ class FaultySubscription:
         for partition, offset in upto.items():
             assert isinstance(partition, Partition)
             assert offset <= self.positions[partition]
-        await self.world.faulty(lambda items: self.committed.update(items), list(upto.items()))
+        await self.world.faulty(self.committed.update, list(upto.items()))
 
 
 class FaultyStore:
