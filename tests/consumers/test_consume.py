@@ -183,3 +183,17 @@ async def test_a_name_that_no_consumer_has_is_a_readable_error(tmp_path):
     assert process.returncode == 1
     assert "aggregate" in errors
     assert "Traceback" not in errors
+
+
+async def test_on_kafka_the_stages_run_side_by_side_and_leave_nothing_behind(kafka_url, prefix, tmp_path):
+    config = config_of(tmp_path / "home", bus=kafka_url, prefix=prefix)
+    await publish(config, *FINE, *BAD)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(find_consumer("all"), config)
+            while await stored(config, "fine", "bad") != expected(*FINE, *BAD):
+                await anyio.sleep(0.05)
+            group.cancel_scope.cancel()
+        progress = await find_consumer("all")(config, until="caught_up")
+    assert [each.lag for each in progress] == [0, 0, 0]
+    assert await stored(config, "fine", "bad") == expected(*FINE, *BAD)

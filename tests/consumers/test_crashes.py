@@ -1,6 +1,7 @@
 """Whatever crashes and rebalances a stage goes through, its output joins to what the events alone say."""
 
 import asyncio
+import itertools
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ CONFIG = Config(prefix=TOPICS.prefix, sample=SampleSettings(rate=0.5, keep_error
 
 faults = st.dictionaries(st.integers(1, 40), st.sampled_from(["before", "half", "after", "revoke"]), max_size=8)
 sizes = st.integers(1, 6)
+numbers = itertools.count()  # memory stores of one name are one store, and the id of an object comes again
 
 
 def sampled(world):
@@ -55,7 +57,7 @@ def sample_all(events, schedule, size):
     return world
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(interleaved_runs(), faults, sizes)
 def test_the_sampler_keeps_the_same_runs_whole_through_any_crashes(events, schedule, size):
     world = sample_all(events, schedule, size)
@@ -67,7 +69,7 @@ def test_the_sampler_keeps_the_same_runs_whole_through_any_crashes(events, sched
     assert not world.records(TOPICS.dead)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(interleaved_runs(), faults, sizes)
 def test_the_aggregated_documents_join_to_the_events_through_any_crashes(events, schedule, size):
     world = World()
@@ -84,7 +86,7 @@ def test_the_aggregated_documents_join_to_the_events_through_any_crashes(events,
 def test_the_store_holds_what_the_events_say_through_any_crashes_of_all_stages(events, schedule, size):
     world = World()
     world.append_events(EVENTS, events)
-    store = open_store(Config(store=f"memory:{id(world)}"))
+    store = open_store(Config(store=f"memory:crashes-{next(numbers)}"))
     everything = Config(prefix=TOPICS.prefix)
 
     async def scenario():
