@@ -66,4 +66,5 @@ def _factory(url: str, kind: str, builtin: Mapping[str, str], group: str) -> Cal
     known = sorted({*builtin, *others})
     close = difflib.get_close_matches(scheme, known, n=1)
     hint = f"did you mean {close[0]}:?" if close else f"known: {', '.join(f'{name}:' for name in known)}"
-    raise ConfigError(f"no {kind} serves {url!r}; {hint}")
+    # Only the scheme: the rest may hold a password.
+    raise ConfigError(f"no {kind} serves {scheme + colon!r}; {hint}")

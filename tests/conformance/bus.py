@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tailrace.bus import Bus, Partition, Received, Record, Subscription
+from tailrace.bus import Batch, Bus, Partition, Received, Record, Subscription
 from tailrace.bus.topics import partition_of
 from tailrace.config import Config, TopicSettings
 from tailrace.errors import ClosedError
@@ -328,6 +328,39 @@ class BusConformance:
                     assert not batch.caught_up
             assert values(await read(second, 4)) == [2, 3, 4, 5]
             assert second.active
+
+    async def test_members_that_come_and_go_leave_nothing_out(
+        self, another: Callable[..., Bus], topic: str, group: str
+    ):
+        seen: list[set[bytes]] = []
+
+        async def member(bus: Bus, until: Callable[[Batch], bool]) -> None:
+            mine: set[bytes] = set()
+            seen.append(mine)
+            async with bus.subscribe(topic, group=group) as subscription:
+                batch = Batch()
+                while not until(batch):
+                    batch = await subscription.receive(max_records=10, wait=0.1)
+                    mine.update(record.value for record in batch.records)
+                    await subscription.commit(after(batch.records))
+
+        def half_is_seen(_: Batch) -> bool:
+            return len(set().union(*seen)) >= 100
+
+        def all_is_seen_and_done(batch: Batch) -> bool:
+            return len(set().union(*seen)) == 200 and batch.caught_up
+
+        async with opened(another(partitions=4)) as one, opened(another()) as two:
+            await one.create_topics([topic])
+            with anyio.fail_after(PATIENCE):
+                async with anyio.create_task_group() as members:
+                    members.start_soon(member, one, half_is_seen)
+                    members.start_soon(member, two, all_is_seen_and_done)
+                    for first in range(0, 200, 20):
+                        await one.publish([Record(topic, b"%d" % at, b"%d" % at) for at in range(first, first + 20)])
+                        await anyio.sleep(0.02)
+            assert set().union(*seen) == {b"%d" % number for number in range(200)}
+            assert sum((await two.lag(topic, group=group)).values()) == 0
 
     async def test_a_subscription_ends_with_its_block(self, another: Callable[..., Bus], topic: str, group: str):
         async with opened(another()) as bus:

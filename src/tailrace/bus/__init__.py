@@ -77,10 +77,11 @@ class Subscription(Protocol):
 
     @property
     def active(self) -> bool:
-        """Whether this member of its group holds partitions; without a group always true.
+        """Whether this member reads for its group; without a group always true.
 
-        While false, `receive` gives nothing and is not caught up: before the first `receive` has joined the group, and
-        while other members hold everything there is to read. Such a member stands by and takes over when they end.
+        False before the first `receive` has joined the group, while the group is formed anew, and while other members
+        hold everything that there is to read. Then `receive` gives no records and is not caught up; such a member
+        stands by and takes over when the others end.
         """
         ...
 

@@ -1,0 +1,36 @@
+"""From aiokafka's errors to `BusError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka import errors
+
+from tailrace.bus.kafka.url import Brokers
+from tailrace.errors import BusError
+
+_FINAL = (
+    errors.ClusterAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.InvalidGroupIdError,
+    errors.InvalidTopicError,
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.TopicAuthorizationFailedError,
+)
+
+
+def bus_error(brokers: Brokers, doing: str, error: BaseException) -> BusError:
+    """The error of the bus for one of aiokafka's, or for a request that took too long (`TimeoutError`)."""
+    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    return BusError(f"{brokers}: {doing}: {reason}", retryable=not isinstance(error, _FINAL))
+
+
+@contextmanager
+def bus_errors(brokers: Brokers, doing: str) -> Iterator[None]:
+    """Raises what aiokafka raises as `BusError`; `doing` says what failed, as in "reading a.topic"."""
+    try:
+        yield
+    except (errors.KafkaError, TimeoutError) as error:
+        raise bus_error(brokers, doing, error) from error

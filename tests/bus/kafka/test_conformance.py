@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.bus import BusConformance, Features
+
+
+@pytest.mark.kafka
+class TestKafkaBus(BusConformance):
+    features = Features(default_partitions=6, splits_partitions=True, survives_restart=True)
+
+    @pytest.fixture
+    def url(self, kafka_url: str) -> str:
+        return kafka_url

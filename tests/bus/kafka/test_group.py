@@ -1,0 +1,121 @@
+"""What only Kafka's groups do: partitions are shared, and taken away."""
+
+from __future__ import annotations
+
+import sys
+
+import anyio
+import pytest
+
+from tailrace.bus import Bus, Partition, Subscription
+from tailrace.config import Config, TopicSettings
+from tailrace.registry import open_bus
+from tests.conformance.bus import PATIENCE, after, opened, records, values
+
+pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
+
+
+async def receive_until_active(subscription: Subscription) -> None:
+    while not subscription.active:
+        await subscription.receive(wait=0.1)
+
+
+def open_with(url: str, **topics: int) -> Bus:
+    return open_bus(Config(bus=url, topics=TopicSettings(**topics)))
+
+
+async def test_partitions_taken_away_are_told_and_read_again_from_the_commit(kafka_url: str, prefix: str):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+    async with opened(open_with(kafka_url, partitions=2)) as bus:
+        await bus.publish([record for key in "abcdefgh" for record in records(topic, 4, key=key)])
+        async with bus.subscribe(topic, group=group) as first:
+            mine = []
+            while len(mine) < 32:
+                mine += (await first.receive()).records
+            upto = {Partition(topic, 0): 3, Partition(topic, 1): 5}
+            await first.commit(upto)
+
+            async with bus.subscribe(topic, group=group) as second, anyio.create_task_group() as tasks:
+                tasks.start_soon(receive_until_active, second)
+                revoked: set[Partition] = set()
+                again = []
+                with anyio.fail_after(PATIENCE):
+                    while not (revoked and again):
+                        batch = await first.receive(wait=0.1)
+                        revoked |= set(batch.revoked)
+                        again += batch.records
+                assert revoked == set(upto)
+                (kept,) = {record.source for record in again}
+                assert again[0].offset == upto[kept]
+
+                # Of what the other one owns now, nothing is committed.
+                await first.commit(after(mine))
+                lag = await bus.lag(topic, group=group)
+                (lost,) = set(upto) - {kept}
+                assert lag[kept] == 0
+                assert lag[lost] == sum(record.source == lost for record in mine) - upto[lost]
+
+
+async def test_a_member_without_a_partition_stands_by(kafka_url: str, prefix: str):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+    async with opened(open_with(kafka_url, partitions=1)) as bus:
+        await bus.create_topics([topic])
+        async with bus.subscribe(topic, group=group) as first, bus.subscribe(topic, group=group) as second:
+            standing_by = 0
+            with anyio.fail_after(PATIENCE):
+                while standing_by < 10:
+                    batches = [await first.receive(wait=0.1), await second.receive(wait=0.1)]
+                    assert not any(batch.records for batch in batches)
+                    standing_by = standing_by + 1 if first.active != second.active else 0
+            assert [batch.caught_up for batch in batches] == [first.active, second.active]
+
+
+MEMBER = """
+import anyio, sys
+from tailrace.config import Config
+from tailrace.registry import open_bus
+
+async def main(url, topic, group):
+    async with open_bus(Config(bus=url)).subscribe(topic, group=group) as subscription:
+        while not subscription.active:
+            await subscription.receive(wait=0.1)
+        print("active", flush=True)
+        await anyio.sleep_forever()
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+async def kill_a_member(url: str, topic: str, group: str) -> None:
+    """Start one in its own process, and kill it when it reads."""
+    async with await anyio.open_process([sys.executable, "-c", MEMBER, url, topic, group]) as member:
+        assert member.stdout is not None
+        assert (await member.stdout.receive()).startswith(b"active")
+        member.kill()
+
+
+async def test_a_killed_member_is_replaced_after_its_session(kafka_url: str, prefix: str):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+    url = f"{kafka_url}?session_timeout_ms=2000"
+    async with opened(open_with(url)) as bus:
+        await bus.publish(records(topic, 3))
+        await kill_a_member(url, topic, group)
+        async with bus.subscribe(topic, group=group) as second:
+            received = []
+            with anyio.fail_after(PATIENCE):
+                while len(received) < 3:
+                    with anyio.fail_after(3):  # its wait, and the check whether it is caught up
+                        received += (await second.receive(wait=0.2)).records
+        assert values(received) == [0, 1, 2]
+
+
+async def test_leaving_does_not_wait_for_a_dead_member(kafka_url: str, prefix: str):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+    async with opened(open_with(kafka_url)) as bus:
+        await bus.create_topics([topic])
+        await kill_a_member(f"{kafka_url}?session_timeout_ms=20000", topic, group)
+        with anyio.fail_after(8):
+            async with bus.subscribe(topic, group=group) as second:
+                for _ in range(3):
+                    await second.receive(wait=0.2)
+                assert not second.active
