@@ -19,11 +19,14 @@ EXECUTABLE = Path(sys.executable).with_name("tailrace")
 class CommandLine:
     """Runs the real executable in a directory of its own, without the settings of whoever runs the tests."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, **settings):
         self.directory = directory
+        self.settings = settings
         self.home = directory / ".tailrace"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-        self.environment = {**inherited, "TZ": "UTC", "LC_ALL": "C.UTF-8"}
+        foreign = ("TAILRACE_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        chosen = {f"TAILRACE_{name.upper()}": value for name, value in settings.items()}
+        self.environment = {**inherited, **chosen, "TZ": "UTC", "LC_ALL": "C.UTF-8"}
 
     def __call__(self, *arguments, **environment):
         return subprocess.run(
@@ -51,7 +54,7 @@ class CommandLine:
 
     @property
     def config(self) -> Config:
-        return Config(home=str(self.home))
+        return Config(home=str(self.home), **self.settings)
 
     def store(self, *stories):
         """Merge the documents of stories into the store that the executable reads."""

@@ -2,6 +2,8 @@ import json
 import os
 import signal
 
+from tailrace.bus import Record
+from tailrace.bus.topics import Topics
 from tailrace.event import encode
 from tests.cli.story import HOSTILE, RUN, Story, finished
 
@@ -50,6 +52,18 @@ def test_last_gives_the_end_of_what_is_there(tailrace):
     assert tailrace("tail", "-n", "0").stdout == ""
 
 
+def test_last_counts_back_from_the_end_however_much_is_there(tailrace):
+    record = Record("tailrace.events.research", RUN.encode(), encode(Story().add("run.start").events[0]))
+    tailrace.publish_records(*[record] * 1100)  # more than the bus gives at once
+    assert len(tailrace("tail", "-n", "7").stdout.splitlines()) == 7
+
+
+def test_a_workflow_beyond_the_limit_of_topics_is_found_in_the_one_it_shares(tailrace):
+    event = Story().add("log", {"level": "INFO", "message": "shared"}).events[0]
+    tailrace.publish_records(Record(Topics("tailrace").overflow("research"), RUN.encode(), encode(event)))
+    assert tailrace("tail", "research", "-o", "raw").stdout == "INFO shared\n"
+
+
 def test_since_goes_by_the_time_at_which_the_bus_took_the_event(tailrace):
     tailrace.publish(finished())
     assert len(tailrace("tail", "--since", "1h").stdout.splitlines()) == len(finished().events)
@@ -71,8 +85,6 @@ def test_follow_prints_new_events_until_it_is_interrupted(tailrace):
 
 
 def test_bytes_that_are_no_event_are_named_on_stderr_and_passed_over(tailrace):
-    from tailrace.bus import Record
-
     tailrace.publish(Story().add("log", {"level": "INFO", "message": "good"}))
     tailrace.publish_records(Record("tailrace.events.research", RUN.encode(), b"\x1b[2Jrubbish"))
     result = tailrace("tail", "-o", "raw")
