@@ -6,19 +6,26 @@ import asyncio
 import contextlib
 import os
 import queue
+import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tailrace.errors import ClosedError, ConfigError
+from tailrace.forking import unforked
 
 T = TypeVar("T")
 _Job = tuple[str, Callable[[sqlite3.Connection], Any], "Future[Any]"]
 
 _BUSY_SECONDS = 10.0
+_TRY_SECONDS = 0.02
+"""SQLite's own wait for a lock: short, because a fork waits for it too (see `tailrace.forking`)."""
+
+_random = random.Random()  # noqa: S311 - so that waiting processes do not try in step
 
 
 def path_of(url: str) -> Path:
@@ -65,7 +72,7 @@ class Database:
         return await self._submit("BEGIN IMMEDIATE", work)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """As `write`, for work that only reads: sees one moment of the file, and neither waits for writers nor stops them."""
+        """As `write`, for work that only reads: it sees one moment of the file, and no writer waits for it."""
         return await self._submit("BEGIN", work)
 
     async def _submit(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -98,8 +105,8 @@ class Database:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                connection = connection or self._open()
-                future.set_result(_transaction(connection, begin, work))
+                connection = connection or _patiently(self._open)
+                future.set_result(_patiently(lambda: _transaction(connection, begin, work)))  # noqa: B023 - run at once
             except BaseException as error:  # noqa: BLE001 - handed to the caller
                 future.set_exception(error)
         if connection is not None:
@@ -110,7 +117,7 @@ class Database:
         if not self._path.exists():
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=_TRY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
@@ -122,12 +129,28 @@ class Database:
         return connection
 
 
+def _patiently(attempt: Callable[[], T]) -> T:
+    """Tries again while another process holds the write lock; between tries the program may fork."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            with unforked:
+                return attempt()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_random.uniform(0.001, 0.02))
+
+
 def _transaction(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
     connection.execute(begin)
     try:
         result = work(connection)
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return result

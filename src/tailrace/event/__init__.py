@@ -18,7 +18,7 @@ SCHEMA_VERSION = "1"
 CONTENT_TYPE = "application/json"
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One fact. `data` is a JSON object whose fields depend on `type` (see `tailrace.event.types`)."""
 
     id: str
@@ -52,11 +52,7 @@ Stamp = tuple[str, str, int, str]
 _FIELDS = frozenset(Event.__struct_fields__) - {"extra"}
 
 
-class _Wire(Event, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """`Event` as decoded first: the fast path takes only what this version knows."""
-
-
-_known = msgspec.json.Decoder(_Wire)
+_known = msgspec.json.Decoder(Event)
 _loose = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
@@ -92,7 +88,7 @@ def _decode_loosely(value: bytes) -> Event:
         fields = _loose.decode(value)
         extra = {name: raw for name, raw in fields.items() if name not in _FIELDS}
         known: dict[str, Any] = {name: raw for name, raw in fields.items() if name in _FIELDS}
-        event = msgspec.json.decode(_encoder.encode(known), type=Event)
+        event = _known.decode(_encoder.encode(known))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"not an event: {error}") from error
     if not _is_object(event.data):

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import os
 from contextvars import ContextVar
 
 
 class RunState:
     """What calls of one run share: its ids and its counters. Holds no payloads (but see `kept`)."""
 
-    __slots__ = ("count", "dropped", "is_open", "kept", "key", "producer", "reported", "run_id", "topic", "workflow")
+    __slots__ = (
+        "count",
+        "dropped",
+        "is_open",
+        "kept",
+        "key",
+        "opened_by",
+        "producer",
+        "reported",
+        "run_id",
+        "topic",
+        "workflow",
+    )
 
     def __init__(self, run_id: str, workflow: str, topic: bytes, *, keep: bool) -> None:
         self.run_id = run_id
@@ -19,6 +32,8 @@ class RunState:
         self.producer = ""
         """The producer for which `count` counts: a forked child counts anew."""
         self.count = itertools.count()
+        self.opened_by = os.getpid()
+        """The process that answers for the run: if it goes, the run is abandoned."""
         self.is_open = True
         self.dropped: dict[str, int] = {}
         self.reported: BaseException | None = None

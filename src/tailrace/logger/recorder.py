@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sys
 import threading
 import time
@@ -74,7 +75,6 @@ class Recorder:
             new_run_id(), workflow, self.topics.events(workflow).encode(), keep=self.config.logs_dir is not None
         )
         self.record(Scope("run", run, None, agent=agent), types.RUN_START, data)
-        self._note(run, opened=True)
         return run
 
     def end_run(self, run: RunState, data: types.RunEnd, agent: str = "") -> None:
@@ -85,7 +85,9 @@ class Recorder:
             self.record(scope, types.DROPPED, types.Dropped(reasons=reasons))
         self.record(scope, types.RUN_END, data)
         run.is_open = False
-        self._note(run, opened=False)
+        if self._spool is not None:
+            with contextlib.suppress(OSError):  # costs a word too many: that the run's producer is gone
+                self._spool.run_ended(run.run_id)
 
     def record(self, scope: Scope, type_: str, data: Any) -> None:
         """Accept one event: it is on the spool when this returns, or counted as dropped. Never raises."""
@@ -102,7 +104,7 @@ class Recorder:
         seq = next(self._seq)
         run = scope.run
         if run.producer is not self.producer:
-            run.producer, run.count = self.producer, itertools.count()
+            self._adopt(run)
         draft = _Draft(
             f"{self.producer}-{seq}",
             seq,
@@ -127,11 +129,13 @@ class Recorder:
         if run.kept is not None:
             run.kept.append(value)
 
-    def _note(self, run: RunState, *, opened: bool) -> None:
-        spool = self._spool
-        if spool is not None:
-            with contextlib.suppress(OSError):  # only costs the word on an abandoned run
-                spool.run_opened(run.run_id, run.workflow) if opened else spool.run_ended(run.run_id)
+    def _adopt(self, run: RunState) -> None:
+        """The first event of a run from this producer: its numbers begin, and its spool notes the open run."""
+        run.producer, run.count = self.producer, itertools.count()
+        if run.is_open and run.opened_by == os.getpid():
+            spool = self._spool or self._start()
+            with contextlib.suppress(OSError):  # costs a word: that an abandoned run is abandoned
+                spool.run_opened(run.run_id, run.workflow)
 
     def _start(self) -> Spool:
         """The spool, made now, and the thread that ships it."""

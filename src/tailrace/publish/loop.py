@@ -25,21 +25,32 @@ _SYNC_SECONDS = 1.0
 _CLOSE_SECONDS = 0.5
 
 
-def run(publisher: Publisher) -> None:
-    """Returns when the publisher was told to stop and has shipped what it could."""
-    asyncio.run(_Loop(publisher).serve())
+def prepare(publisher: Publisher) -> Loop:
+    """The loop, with everything imported that it needs.
+
+    Raises:
+        ConfigError: the bus's URL cannot be read.
+    """
+    return Loop(publisher, open_bus(publisher.config))
 
 
-class _Loop:
-    def __init__(self, publisher: Publisher) -> None:
+class Loop:
+    """Runs in the publisher's thread."""
+
+    def __init__(self, publisher: Publisher, bus: Bus) -> None:
         self._publisher = publisher
+        self._bus = bus
         self._state = publisher.state
         self._tail = Tail(publisher.spool.directory)
 
-    async def serve(self) -> None:
+    def run(self) -> None:
+        """Returns when the publisher was told to stop and has shipped what it could."""
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
         _resolve_names_here(asyncio.get_running_loop())
         config = self._publisher.config
-        bus = open_bus(config)
+        bus = self._bus
         topics = Topics(config.prefix)
         router = Router(bus, topics, config.topics.max_topics)
         shipper = Shipper(self._tail, bus, router, on_trouble=self._on_trouble)

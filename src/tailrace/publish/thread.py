@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from tailrace.config import Config
+from tailrace.forking import unforked
 from tailrace.spool.append import Spool
 
 _JOIN_SECONDS = 1.0
@@ -65,11 +66,13 @@ class Publisher:
         self.stopping.set()
 
     def _main(self) -> None:
-        # Imported here, in the thread: it takes tens of milliseconds that no logging call should wait for.
-        from tailrace.publish.loop import run  # noqa: PLC0415
-
         try:
-            run(self)
+            with unforked:
+                # Here, in the thread: it takes tens of milliseconds that no logging call should wait for.
+                from tailrace.publish.loop import prepare  # noqa: PLC0415
+
+                loop = prepare(self)
+            loop.run()
         except BaseException as error:  # noqa: BLE001 - a thread has nobody above it
             self.state.trouble = f"the publisher ended: {error!r}"
             self.warn(self.state.trouble)

@@ -112,7 +112,8 @@ def create(root: Path, producer: str, publish: str) -> tuple[SpoolDirectory, Loc
         SpoolError: it cannot be made; names the path and the reason.
     """
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.mkdir(exist_ok=True, mode=0o700)
         unnamed = SpoolDirectory(root / f".{producer}")
         unnamed.path.mkdir(mode=0o700)
         owner, ship = Lock(unnamed.owner_lock), Lock(unnamed.ship_lock)

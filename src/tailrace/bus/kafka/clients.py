@@ -6,7 +6,9 @@ import asyncio
 
 import anyio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from tailrace.bus.kafka.errors import bus_errors
 from tailrace.bus.kafka.url import Brokers
@@ -15,28 +17,31 @@ _STOP_SECONDS = 3.0
 """For leaving politely; the same once more for giving up."""
 
 
-async def start_producer(brokers: Brokers, producer: AIOKafkaProducer) -> None:
-    """Connect.
+async def start(brokers: Brokers, client: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
+    """Find a broker that answers. What a client does in a group comes after that, in the background.
 
     Raises:
-        BusError: no broker was reached.
+        BusError: none was found; tells why.
     """
-    try:
-        with bus_errors(brokers, "connecting"), anyio.fail_after(brokers.connect_timeout):
-            await producer.start()
-    except BaseException:
-        await stop_producer(producer)
-        raise
+    with bus_errors(brokers, "connecting"):
+        try:
+            with anyio.fail_after(brokers.connect_timeout):
+                await client.start()
+        except KafkaConnectionError as error:
+            raise await _reason(brokers) or error from error
 
 
-async def start_consumer(brokers: Brokers, consumer: AIOKafkaConsumer) -> None:
-    """As `start_producer`; of a group only the brokers are known then, joining it goes on in the background."""
+async def _reason(brokers: Brokers) -> KafkaError | OSError | None:
+    """Why a broker cannot be used: aiokafka logs it, and raises without it."""
+    server, options = brokers.servers[0], brokers.client()
+    del options["bootstrap_servers"]
+    host, _, port = server.rpartition(":")
     try:
-        with bus_errors(brokers, "connecting"), anyio.fail_after(brokers.connect_timeout):
-            await consumer.start()
-    except BaseException:
-        await stop_consumer(consumer)
-        raise
+        connection = await create_conn(host.strip("[]"), int(port), **options)
+    except (KafkaError, OSError) as error:
+        return error
+    connection.close()
+    return None
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tailrace.bus import Partition, Start, TopicInfo, matches
-from tailrace.bus.kafka.clients import start_consumer, stop_consumer
+from tailrace.bus.kafka.clients import start, stop_consumer
 from tailrace.bus.kafka.errors import bus_error, bus_errors
 from tailrace.bus.kafka.url import Brokers
 from tailrace.config import TopicSettings
@@ -117,8 +117,8 @@ class Cluster:
         if not fresh:
             return
         consumer = AIOKafkaConsumer(**self._brokers.client(), group_id=group, enable_auto_commit=False)
-        await start_consumer(self._brokers, consumer)
         try:
+            await start(self._brokers, consumer)
             with (
                 bus_errors(self._brokers, f"committing for group {group}"),
                 anyio.fail_after(self._brokers.request_timeout),
@@ -188,9 +188,8 @@ class Cluster:
                     AIOKafkaAdminClient(**self._brokers.client()), AIOKafkaConsumer(**self._brokers.client())
                 )
                 try:
-                    with anyio.fail_after(self._brokers.connect_timeout):
-                        await clients.admin.start()
-                        await clients.offsets.start()
+                    await start(self._brokers, clients.admin)
+                    await start(self._brokers, clients.offsets)
                 except BaseException:
                     await _close(clients)
                     raise

@@ -22,8 +22,8 @@ _FINAL = (
 
 
 def bus_error(brokers: Brokers, doing: str, error: BaseException) -> BusError:
-    """The error of the bus for one of aiokafka's, or for a request that took too long (`TimeoutError`)."""
-    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    """The error of the bus for one of aiokafka's or of the network, which includes requests that took too long."""
+    reason = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
     return BusError(f"{brokers}: {doing}: {reason}", retryable=not isinstance(error, _FINAL))
 
 
@@ -32,5 +32,5 @@ def bus_errors(brokers: Brokers, doing: str) -> Iterator[None]:
     """Raises what aiokafka raises as `BusError`; `doing` says what failed, as in "reading a.topic"."""
     try:
         yield
-    except (errors.KafkaError, TimeoutError) as error:
+    except (errors.KafkaError, OSError) as error:  # TimeoutError is one
         raise bus_error(brokers, doing, error) from error

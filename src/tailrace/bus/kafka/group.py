@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 from tailrace.bus import Batch, Partition
-from tailrace.bus.kafka.clients import start_consumer, stop_consumer
+from tailrace.bus.kafka.clients import start, stop_consumer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_errors
 from tailrace.bus.kafka.read import CHECK_SECONDS, pattern_of, positions_of, reading, received
@@ -121,7 +121,11 @@ class GroupSubscription:
                 heartbeat_interval_ms=min(1_000, options.session_timeout_ms // 3),
                 rebalance_timeout_ms=max(60_000, options.session_timeout_ms),
             )
-            await start_consumer(self._brokers, consumer)
+            try:
+                await start(self._brokers, consumer)
+            except BaseException:
+                await stop_consumer(consumer)
+                raise
             # Only now, for `start` would wait for the group. Always a pattern: asking for a topic by its name may
             # create it, and one that does not exist yet would be waited for.
             consumer.subscribe(pattern=pattern_of(self._patterns), listener=self._ownership)

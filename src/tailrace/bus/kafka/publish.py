@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer, errors
 from anyio.abc import TaskGroup
 
 from tailrace.bus import Record
-from tailrace.bus.kafka.clients import start_producer, stop_producer
+from tailrace.bus.kafka.clients import start, stop_producer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_error
 from tailrace.bus.kafka.url import Brokers
@@ -131,6 +131,10 @@ class Publisher:
                     max_batch_size=_BATCH_BYTES,
                     compression_type=self._brokers.compression,
                 )
-                await start_producer(self._brokers, producer)
+                try:
+                    await start(self._brokers, producer)
+                except BaseException:
+                    await stop_producer(producer)
+                    raise
                 self._producer = producer
             return self._producer

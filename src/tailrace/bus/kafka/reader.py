@@ -10,7 +10,7 @@ import anyio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tailrace.bus import Batch, Partition
-from tailrace.bus.kafka.clients import start_consumer, stop_consumer
+from tailrace.bus.kafka.clients import start, stop_consumer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_errors
 from tailrace.bus.kafka.read import CHECK_SECONDS, positions_of, reading, received
@@ -83,7 +83,11 @@ class Reader:
             raise ClosedError("the subscription was closed")
         if self._consumer is None:
             consumer = AIOKafkaConsumer(**reading(self._brokers))
-            await start_consumer(self._brokers, consumer)
+            try:
+                await start(self._brokers, consumer)
+            except BaseException:
+                await stop_consumer(consumer)
+                raise
             self._consumer = consumer
         return self._consumer
 

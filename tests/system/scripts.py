@@ -1,0 +1,66 @@
+"""Runs small agent programs as real processes, and reads what became of their events."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tailrace.config import load
+from tailrace.consumer import find_consumer
+from tailrace.document.view import render
+from tailrace.publish import ship
+from tailrace.registry import open_bus, open_store
+from tailrace.store import Query
+
+
+def start(code, *arguments, **options):
+    """A Python process running `code`, in the current directory."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def run(code, *arguments, **options):
+    """As `start`, to its end: (exit code, stdout, stderr)."""
+    with start(code, *arguments, **options) as process:
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+async def stored_documents(**settings):
+    """Ship every orphan, run the stages to the end, and give every stored document, oldest first."""
+    config = load(settings)
+    bus = open_bus(config)
+    try:
+        report = await ship(config, bus)
+        assert report.errors == []
+    finally:
+        await bus.aclose()
+    await find_consumer("all")(config, until="caught_up")
+    return await documents_in_store(config)
+
+
+async def documents_in_store(config):
+    store = open_store(config)
+    try:
+        found, query = [], Query(limit=500)
+        while True:
+            page = await store.search(query)
+            found += [await store.get(summary.run_id) for summary in page.runs]
+            if page.next is None:
+                break
+            query = msgspec.structs.replace(query, after=page.next)
+    finally:
+        await store.aclose()
+    return [msgspec.json.decode(render(document)) for document in reversed(found)]
+
+
+def spools(home=".tailrace"):
+    """Directories left under the spool."""
+    return sorted(path.name for path in (Path(home) / "spool").iterdir() if path.name != "rejected")
