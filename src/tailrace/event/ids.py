@@ -75,14 +75,15 @@ class Clock:
         second, rest = divmod(nanoseconds, 1_000_000_000)
         cached, text = self._second
         if second != cached:
-            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            # Not strftime, which imports a module: no import works once the interpreter is shutting down.
+            text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
             self._second = (second, text)
         return f"{text}.{rest // 1000:06d}Z"
 
 
 def time_text(seconds: float) -> str:
     """Seconds since 1970 as an event's `ts`: RFC 3339, UTC, microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse_time(text: str) -> float | None:

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from tailrace.bus import Bus
 from tailrace.bus.topics import Topics
@@ -26,12 +27,25 @@ _CLOSE_SECONDS = 0.5
 
 
 def prepare(publisher: Publisher) -> Loop:
-    """The loop, with everything imported that it needs.
+    """The loop, with everything imported that it needs; also what anyio and the codecs import at their first use.
 
     Raises:
         ConfigError: the bus's URL cannot be read.
     """
+    import encodings.idna  # noqa: F401, PLC0415 - else the first look-up of a host name imports it
+
+    asyncio.run(_rehearse())
     return Loop(publisher, open_bus(publisher.config))
+
+
+async def _rehearse() -> None:
+    done = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(done.wait)
+        with anyio.move_on_after(0), anyio.CancelScope(shield=True):
+            await anyio.lowlevel.checkpoint()
+        await anyio.sleep(0.0001)
+        done.set()
 
 
 class Loop:
