@@ -370,6 +370,11 @@ class StoreConformance:
         assert set(ids(await store.search(Query(words=(text,))))) <= set(own)
         assert await self.stored(store, document) == render(document)
 
+    async def test_a_word_without_letters_or_digits_occurs_nowhere(self, store, backend):
+        await self.put(store, backend, run("hello !!!"))
+        for words in (("!!!",), ("!!!", "hello"), ("hello", "")):
+            assert ids(await store.search(Query(words=words))) == []
+
     # Life
 
     async def test_another_store_object_sees_what_the_first_one_merged(self, store, other):

@@ -1,7 +1,9 @@
+import sys
+
 import pytest
 
 from tailrace.config import Config
-from tailrace.errors import ConfigError
+from tailrace.errors import ConfigError, MissingExtraError
 from tailrace.registry import open_store
 from tailrace.store.opensearch.address import Address, parse
 
@@ -60,3 +62,11 @@ def test_a_prefix_that_no_index_can_have_asks_for_another():
 def test_an_address_shows_its_hosts_only():
     address = parse("opensearch://me:secret@a:1,b:2?index_prefix=x", "t")
     assert f"{address} {address!r}" == "a:1,b:2 a:1,b:2"
+
+
+def test_without_the_client_library_the_extra_to_install_is_named(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("tailrace.store.opensearch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opensearchpy", None)
+    with pytest.raises(MissingExtraError, match=r"tailrace\[opensearch\]"):
+        open_store(Config(store="opensearch://host"))

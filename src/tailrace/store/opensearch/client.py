@@ -104,6 +104,8 @@ class Client:
 
     async def aclose(self) -> None:
         await self._client.close()
+        for connection in self._client.transport.seed_connections:  # `close` leaves out those that failed last
+            await connection.close()
 
     def _refused(self, error: TransportError) -> AnswerError:
         status = int(error.status_code)
