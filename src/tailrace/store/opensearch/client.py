@@ -104,7 +104,8 @@ class Client:
 
     async def aclose(self) -> None:
         await self._client.close()
-        for connection in self._client.transport.seed_connections:  # `close` leaves out those that failed last
+        connections: list[Any] = self._client.transport.seed_connections  # `close` leaves out those that failed last
+        for connection in connections:
             await connection.close()
 
     def _refused(self, error: TransportError) -> AnswerError:
