@@ -4,7 +4,8 @@ import pytest
 
 from tailrace.config import Config
 from tailrace.registry import open_bus
-from tests.conformance.bus import BusConformance, Features, opened, read_to_end, records, values
+from tests.conformance.bus import BusConformance
+from tests.conformance.bus_case import Features, opened, read_to_end, records, values
 
 
 class TestMemoryBus(BusConformance):

@@ -14,7 +14,8 @@ from tailrace.bus import Bus, Partition
 from tailrace.config import Config, TopicSettings
 from tailrace.errors import BusError, ClosedError
 from tailrace.registry import open_bus
-from tests.conformance.bus import BusConformance, Features, after, opened, read, read_to_end, records, values
+from tests.conformance.bus import BusConformance
+from tests.conformance.bus_case import Features, after, opened, read, read_to_end, records, values
 
 TOPIC = "t.events.a"
 

@@ -12,108 +12,22 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from collections.abc import Callable
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from tailrace.bus import Batch, Bus, Partition, Received, Record, Subscription
+from tailrace.bus import Bus, Partition, Record
 from tailrace.bus.topics import partition_of
-from tailrace.config import Config, TopicSettings
 from tailrace.errors import ClosedError
-from tailrace.registry import open_bus
 from tests.conformance import publisher
-
-PATIENCE = 40.0
-"""Seconds until a test gives up; nothing here waits for this long unless it fails."""
-
-
-class Features(NamedTuple):
-    """In what buses may differ."""
-
-    default_partitions: int
-    """Partitions of a topic without a setting."""
-    splits_partitions: bool
-    """Members of a group share the partitions; else one reads and the others stand by."""
-    survives_restart: bool
-    """Records are there for other processes, and after all of them ended."""
-
-
-def records(topic: str, count: int, *, key: str = "run", first: int = 0) -> list[Record]:
-    return [Record(topic, key.encode(), str(number).encode()) for number in range(first, first + count)]
-
-
-def values(received: Sequence[Received]) -> list[int]:
-    return [int(record.value) for record in received]
-
-
-async def read(subscription: Subscription, count: int, *, commit: bool = False) -> list[Received]:
-    """Receives until `count` records are there, and no more than those."""
-    received: list[Received] = []
-    with anyio.fail_after(PATIENCE):
-        while len(received) < count:
-            batch = await subscription.receive(max_records=count - len(received), wait=1.0)
-            revoked = set(batch.revoked)
-            received = [record for record in received if record.source not in revoked]
-            received += batch.records
-    if commit:
-        await subscription.commit(after(received))
-    return received
-
-
-async def read_to_end(subscription: Subscription) -> list[Received]:
-    """Receives until the subscription says that there is nothing more."""
-    received: list[Received] = []
-    with anyio.fail_after(PATIENCE):
-        while True:
-            batch = await subscription.receive(wait=0.2)
-            received += batch.records
-            if batch.caught_up:
-                return received
-
-
-def after(received: Sequence[Received]) -> dict[Partition, int]:
-    """What to commit when these are done."""
-    upto: dict[Partition, int] = defaultdict(int)
-    for record in received:
-        upto[record.source] = max(upto[record.source], record.offset + 1)
-    return dict(upto)
+from tests.conformance.bus_case import opened, read, read_to_end, records, values
+from tests.conformance.bus_groups import GroupConformance
 
 
 @pytest.mark.anyio
-class BusConformance:
-    features: Features
-
-    @pytest.fixture
-    def url(self) -> str:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def another(self, url: str) -> Callable[..., Bus]:
-        """Opens the same bus once more; `async with opened(another()) as bus`."""
-
-        def another(**topics: int) -> Bus:
-            return open_bus(Config(bus=url, topics=TopicSettings(**topics)))
-
-        return another
-
-    @pytest.fixture
-    async def bus(self, another: Callable[..., Bus]) -> AsyncIterator[Bus]:
-        async with opened(another()) as bus:
-            yield bus
-
-    @pytest.fixture
-    def topic(self, prefix: str) -> str:
-        return f"{prefix}.events.first"
-
-    @pytest.fixture
-    def group(self, prefix: str) -> str:
-        return f"{prefix}-group"
-
+class BusConformance(GroupConformance):
     async def test_a_record_comes_back_as_it_was_published(self, bus: Bus, topic: str):
         before = time.time()
         headers = (("content-type", b"a/b"), ("x", b"\x00\xff"), ("x", b""))
@@ -227,22 +141,24 @@ class BusConformance:
             assert {record.topic for record in received} == {f"{prefix}.{name}.new"}
             assert values(received) == [0, 1, 2]
 
-    async def test_a_topic_may_be_created_after_the_subscription(self, bus: Bus, topic: str, group: str):
+    async def test_a_waiting_reader_finds_a_topic_created_meanwhile(self, bus: Bus, topic: str, group: str):
         for name in (None, group):
             mine = f"{topic}-{name}"
-            async with bus.subscribe(mine, group=name) as subscription:
-                assert not (await subscription.receive(wait=0)).records
-                await bus.publish(records(mine, 2))
-                assert values(await read(subscription, 2)) == [0, 1]
+            async with bus.subscribe(mine, group=name) as subscription, anyio.create_task_group() as tasks:
+                assert not (await subscription.receive(wait=0.2)).records
+                tasks.start_soon(bus.publish, records(mine, 2))
+                with anyio.fail_after(20):
+                    batch = await subscription.receive(wait=60)
+                assert values(batch.records) == [0, 1]
 
     async def test_caught_up_is_said_only_when_all_has_been_read(self, bus: Bus, prefix: str, group: str):
         for name in (None, group):
             topics = [f"{prefix}.{name}.{number}" for number in range(3)]
             await bus.publish([record for topic in topics for record in records(topic, 40)])
             async with bus.subscribe(f"{prefix}.{name}.*", group=name) as subscription:
-                assert len(await read_to_end(subscription)) == 120
+                assert len(await read_to_end(subscription, wait=0)) == 120
                 await bus.publish(records(topics[0], 5))
-                assert len(await read_to_end(subscription)) == 5
+                assert len(await read_to_end(subscription, wait=0)) == 5
 
     async def test_an_empty_bus_is_caught_up(self, bus: Bus, prefix: str, group: str):
         for name in (None, group):
@@ -263,115 +179,6 @@ class BusConformance:
             await bus.publish([*records(topic, 1, first=6), *records(f"{topic}-new", 1, first=7)])
             assert sorted(values(await read(subscription, 2))) == [6, 7]
             await subscription.commit({Partition(topic, 0): 0})
-
-    async def test_a_group_goes_on_where_it_committed(self, another: Callable[..., Bus], topic: str, group: str):
-        async with opened(another()) as bus:
-            await bus.publish(records(topic, 10))
-            async with bus.subscribe(topic, group=group) as subscription:
-                received = await read(subscription, 8)
-                await subscription.commit(after(received[:5]))
-        async with opened(another()) as bus, bus.subscribe(topic, group=group) as subscription:
-            assert values(await read_to_end(subscription)) == [5, 6, 7, 8, 9]
-
-    async def test_a_group_without_a_commit_begins_at_the_start_asked_for(self, bus: Bus, topic: str, group: str):
-        await bus.publish(records(topic, 3))
-        async with bus.subscribe(topic, group=group, start="latest") as subscription:
-            assert await read_to_end(subscription) == []
-            await bus.publish(records(topic, 2, first=3))
-            assert values(await read(subscription, 2, commit=True)) == [3, 4]
-        async with bus.subscribe(topic, group=group, start=0.0) as subscription:
-            assert await read_to_end(subscription) == []
-
-    async def test_a_commit_never_moves_the_subscription(self, bus: Bus, topic: str, group: str):
-        await bus.publish(records(topic, 6))
-        async with bus.subscribe(topic, group=group) as subscription:
-            first = await read(subscription, 3)
-            await subscription.commit({record.source: 1 for record in first})
-            assert values(await read(subscription, 3)) == [3, 4, 5]
-        async with bus.subscribe(topic, group=group) as subscription:
-            assert values(await read(subscription, 5)) == [1, 2, 3, 4, 5]
-
-    async def test_groups_do_not_know_of_each_other(self, bus: Bus, topic: str, group: str):
-        await bus.publish(records(topic, 4))
-        async with (
-            bus.subscribe(topic, group=f"{group}-a") as first,
-            bus.subscribe(topic, group=f"{group}-b") as second,
-        ):
-            assert values(await read(first, 4, commit=True)) == [0, 1, 2, 3]
-            assert values(await read(second, 4)) == [0, 1, 2, 3]
-        assert sum((await bus.lag(topic, group=f"{group}-a")).values()) == 0
-        assert sum((await bus.lag(topic, group=f"{group}-b")).values()) == 4
-
-    async def test_lag_counts_what_is_not_committed(self, bus: Bus, topic: str, group: str):
-        assert await bus.lag(f"{topic}*", group=group) == {}
-        await bus.publish([*records(topic, 10), *records(f"{topic}-more", 5)])
-        async with bus.subscribe(topic, group=group) as subscription:
-            received = await read(subscription, 10)
-            await subscription.commit(after(received[:4]))
-        lag = await bus.lag(f"{topic}*", group=group)
-        assert sum(lag.values()) == 11
-        assert lag[received[0].source] == 6
-
-    async def test_a_second_member_takes_over_when_the_first_ends(
-        self, another: Callable[..., Bus], topic: str, group: str
-    ):
-        async with opened(another()) as one, opened(another()) as two, two.subscribe(topic, group=group) as second:
-            await one.publish(records(topic, 6))
-            async with one.subscribe(topic, group=group) as first:
-                received = await read(first, 6)
-                await first.commit(after(received[:2]))
-                assert first.active
-                if not self.features.splits_partitions:
-                    batch = await second.receive(wait=0)
-                    assert not second.active
-                    assert not batch.records
-                    assert not batch.caught_up
-            assert values(await read(second, 4)) == [2, 3, 4, 5]
-            assert second.active
-
-    async def test_members_that_come_and_go_leave_nothing_out(
-        self, another: Callable[..., Bus], topic: str, group: str
-    ):
-        seen: list[set[bytes]] = []
-
-        async def member(bus: Bus, until: Callable[[Batch], bool]) -> None:
-            mine: set[bytes] = set()
-            seen.append(mine)
-            async with bus.subscribe(topic, group=group) as subscription:
-                batch = Batch()
-                while not until(batch):
-                    batch = await subscription.receive(max_records=10, wait=0.1)
-                    mine.update(record.value for record in batch.records)
-                    await subscription.commit(after(batch.records))
-
-        def half_is_seen(_: Batch) -> bool:
-            return len(set().union(*seen)) >= 100
-
-        def all_is_seen_and_done(batch: Batch) -> bool:
-            return len(set().union(*seen)) == 200 and batch.caught_up
-
-        async with opened(another(partitions=4)) as one, opened(another()) as two:
-            await one.create_topics([topic])
-            with anyio.fail_after(PATIENCE):
-                async with anyio.create_task_group() as members:
-                    members.start_soon(member, one, half_is_seen)
-                    members.start_soon(member, two, all_is_seen_and_done)
-                    for first in range(0, 200, 20):
-                        await one.publish([Record(topic, b"%d" % at, b"%d" % at) for at in range(first, first + 20)])
-                        await anyio.sleep(0.02)
-            assert set().union(*seen) == {b"%d" % number for number in range(200)}
-            assert sum((await two.lag(topic, group=group)).values()) == 0
-
-    async def test_a_subscription_ends_with_its_block(self, another: Callable[..., Bus], topic: str, group: str):
-        async with opened(another()) as bus:
-            await bus.publish(records(topic, 2))
-            async with bus.subscribe(topic, group=group) as first:
-                received = await read(first, 2)
-            with pytest.raises(ClosedError):
-                await first.commit(after(received))
-            with pytest.raises(ClosedError):
-                await first.receive(wait=0)
-            assert sum((await bus.lag(topic, group=group)).values()) == 2
 
     async def test_records_outlive_the_process(self, another: Callable[..., Bus], topic: str):
         if not self.features.survives_restart:
@@ -397,11 +204,3 @@ class BusConformance:
             await bus.create_topics([topic])
         with pytest.raises(ClosedError):
             await bus.lag(topic, group="any")
-
-
-@asynccontextmanager
-async def opened(bus: Bus) -> AsyncIterator[Bus]:
-    try:
-        yield bus
-    finally:
-        await bus.aclose()

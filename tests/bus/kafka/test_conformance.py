@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.bus import BusConformance, Features
+from tests.conformance.bus import BusConformance
+from tests.conformance.bus_case import Features
 
 
 @pytest.mark.kafka
