@@ -1,0 +1,176 @@
+"""What the README and the design say is so: examples run, commands and settings exist, the file map is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import tailrace
+from tailrace.cli.app import build
+from tailrace.config import Config
+from tests.system.scripts import run, start, stored_documents
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DESIGN = (ROOT / "docs" / "DESIGN.md").read_text(encoding="utf-8")
+ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+EXECUTABLE = Path(sys.executable).with_name("tailrace")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def section(text, title):
+    (found,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return found
+
+
+LOGGING = [block for block in blocks("python") if "tailrace.get_logger(" in block or "configure_logger(" in block]
+SUBSCRIBING = [block for block in blocks("python") if "confluent_kafka" in block]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("number", range(len(LOGGING)))
+async def test_an_example_runs_as_written_and_leaves_a_complete_document(number):
+    code, _, err = run(LOGGING[number])
+    assert (code, err) == (0, "")
+    (document,) = await stored_documents()
+    assert document["workflow_name"] == "support-bot"
+    assert document["final_status"] == "completed"
+    assert document["integrity"]["complete"]
+
+
+def test_every_python_block_is_run_by_one_of_these_tests():
+    assert len(LOGGING) == 3
+    assert len(SUBSCRIBING) == 1
+    assert len(LOGGING) + len(SUBSCRIBING) == len(blocks("python"))
+
+
+@pytest.mark.anyio
+async def test_show_prints_the_tree_of_the_first_example():
+    run(LOGGING[0])
+    (document,) = await stored_documents()
+    shown = subprocess.run(
+        [EXECUTABLE, "show", document["run_id"][-8:]], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    (written,) = (block for block in blocks("text") if "run 01" in block)
+    assert without_times(shown.stdout) == without_times(written)
+
+
+def without_times(tree):
+    """The tree without what differs from one run to the next, and without the widths that follow from it."""
+    tree = re.sub(r"run [0-9a-f]{32}", "run ID", tree)
+    tree = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \d+ s ago", "TIME", tree)
+    return re.sub(r"\d\d:\d\d:\d\d", "TIME", re.sub(r"\d+ ms", "N ms", tree)).strip()
+
+
+def test_the_subscriber_receives_every_event_of_a_run(kafka_url, prefix):
+    agent = {**os.environ, "TAILRACE_BUS": kafka_url, "TAILRACE_PREFIX": prefix}
+    assert run(LOGGING[0], env=agent)[::2] == (0, "")
+    program = SUBSCRIBING[0]
+    for written, here in (
+        ("localhost:9092", kafka_url.removeprefix("kafka://")),
+        ("tailrace.events", f"{prefix}.events"),
+    ):
+        assert written in program
+        program = program.replace(written, here)
+    seen = []
+    with start(program) as process:
+        for line in process.stdout:
+            seen.append(line.split()[2])
+            if seen[-1] == "run.end":
+                break
+        process.kill()
+    nodes = ["interaction.start", "action.start", "action.end", "action", "interaction.end"]
+    assert seen == ["run.start", *nodes, "log", "run.end"]
+
+
+def commands():
+    """Every `tailrace ...` that the README tells people to run."""
+    in_blocks = re.findall(r"^tailrace .*", "\n".join(blocks("sh")), re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+    return sorted({*in_blocks, *re.findall(r"`(tailrace [^`]+)`", prose)})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_command_of_the_readme_is_one_that_the_command_line_takes(line):
+    build().parse_args(shlex.split(line, comments=True)[1:], exit_on_error=False, print_error=False)
+
+
+def test_the_readme_names_every_command():
+    named = {shlex.split(line, comments=True)[1] for line in commands()}
+    assert named == {name for name in build() if not name.startswith("-")}
+
+
+def test_make_has_the_targets_that_the_readme_names():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make (\w+)`", README)) <= set(targets)
+
+
+def settings(struct=Config, path=""):
+    for field in msgspec.structs.fields(struct):
+        if isinstance(field.default, msgspec.Struct):
+            yield from settings(type(field.default), f"{path}{field.name}.")
+        else:
+            yield path + field.name, field.default
+
+
+def shown(default):
+    if default is None:
+        return "unset"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def test_the_settings_table_has_every_setting_with_its_default_and_no_other():
+    rows = re.findall(r"^\| `([a-z_.]+)` \| ([^|]+) \| .+ \|$", section(README, "Settings"), re.MULTILINE)
+    assert rows == [(name, shown(default)) for name, default in settings()]
+
+
+def test_what_is_not_there_yet_is_not_there():
+    missing = re.findall(r"`@?([a-z_]+)`", section(README, "Not there yet"))
+    assert {"restore", "workflow", "inject"} <= set(missing)
+    assert not {name for name in missing if hasattr(tailrace, name) or name in [*build()]}
+
+
+def file_map():
+    """The paths that the design's map names, with the root that they stand under."""
+    (listing,) = re.findall(r"^```text\n(.*?)^```", section(DESIGN, "4. File map"), re.MULTILINE | re.DOTALL)
+    root = ""
+    for line in filter(None, listing.splitlines()):
+        if line.startswith(" "):
+            path, description = line.split(maxsplit=1)
+            assert description
+            yield root + path
+        else:
+            root = line
+
+
+def test_the_file_map_names_every_module_once_and_nothing_that_is_not_there():
+    modules = [str(path.relative_to(ROOT)) for root in ("src", "consumers") for path in (ROOT / root).rglob("*.py")]
+    assert sorted(file_map()) == sorted(modules)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "DESIGN.md", *ADRS], ids=lambda path: path.name)
+def test_links_and_quoted_paths_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert "://" in link or (path.parent / link).exists(), link
+    for quoted in re.findall(r"`((?:src|consumers|tests|docs|examples)/[\w./-]+)`", text):
+        assert (ROOT / quoted).exists(), quoted
+
+
+def test_a_decision_has_its_number_and_its_four_parts():
+    assert ADRS
+    for number, path in enumerate(ADRS, 1):
+        text = path.read_text(encoding="utf-8")
+        assert path.name.startswith(f"{number:04}-")
+        assert text.startswith(f"# {number}. ")
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Status", "Consequences"]
