@@ -212,14 +212,7 @@ class Recorder:
 
     def written(self) -> tuple[int, int]:
         """(segment, size): the place in the spool behind everything accepted so far."""
-        if self._spool is None:
-            return (0, 0)
-        directory = self._spool.directory
-        number = max(directory.segments(), default=0)
-        try:
-            return (number, directory.segment(number).stat().st_size)
-        except FileNotFoundError:
-            return (number, 0)
+        return self._spool.written() if self._spool is not None else (0, 0)
 
     def is_acked(self, place: tuple[int, int]) -> bool:
         """Whether the bus has everything up to that place."""

@@ -112,14 +112,15 @@ class Loop:
             await anyio.sleep(_SWEEP_SECONDS)
 
     async def _sync(self) -> None:
-        """Bounds what a power cut can take while the bus is away to about a second."""
-        before = self._state.position
+        """Bounds what a power cut can take to about a second: what the bus has not taken by then goes to the disk."""
+        spool = self._publisher.spool
+        written = spool.written()
         while True:
             await anyio.sleep(_SYNC_SECONDS)
-            if self._state.position == before and not self._tail.is_empty():
+            if self._state.position < written:
                 with contextlib.suppress(OSError):
-                    self._publisher.spool.sync()
-            before = self._state.position
+                    spool.sync()
+            written = spool.written()
 
 
 def _resolve_names_here(loop: Any) -> None:

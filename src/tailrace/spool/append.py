@@ -79,6 +79,14 @@ class Spool:
                 finally:
                     os.close(fd)
 
+    def written(self) -> tuple[int, int]:
+        """(segment, size): the place behind everything appended so far."""
+        number = self._number
+        try:
+            return number, self.directory.segment(number).stat().st_size
+        except FileNotFoundError:
+            return number, 0
+
     def bytes_used(self) -> int:
         """Bytes on disk: what the bus has not acknowledged, and up to two segments that it has."""
         total = 0
