@@ -91,7 +91,6 @@ class Runner(Generic[Item]):
             TailraceError: it cannot go on: an error that no retry can cure, or too many dead letters in a row.
         """
         caught_up = False
-        wait = 0.0 if until == "caught_up" else _WAIT
         patient_until = anyio.current_time() + self._patience
         wait = _WAIT if until == "cancelled" else 0.0
         with self._scope:
@@ -110,7 +109,7 @@ class Runner(Generic[Item]):
                 if too_many:
                     raise TailraceError(
                         f"{self.progress.stage} stops: its last {self._dead_in_a_row} records all went to dead letters;"
-                        " see `tailrace dead list`, and whether the topic holds what this stage reads"
+                        " look at them on the dead-letter topic, and whether this stage's topics hold what it reads"
                     )
                 caught_up = until == "caught_up" and batch.caught_up
             if subscription:

@@ -49,7 +49,7 @@ class Consumer(Protocol):
         seconds.
 
         Raises:
-            TailraceError: it cannot go on (not authorised, too many dead letters); transient errors are retried.
+            TailraceError: it cannot go on (a wrong setting, too many dead letters); what may pass is retried.
         """
         ...
 

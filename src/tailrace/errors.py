@@ -31,7 +31,7 @@ class BusError(TailraceError):
     """The bus did not take or give records.
 
     `retryable` is true when the same call may succeed later (broker down, leader moving) and false when it
-    never will (record too large, not authorised).
+    never will (record too large).
     """
 
     def __init__(self, message: str, *, retryable: bool) -> None:

@@ -263,3 +263,42 @@ def test_a_call_never_raises_where_no_spool_can_be_made(call, tmp_path, capsys):
     assert stats.dropped.keys() == {"io_error"}
     assert capsys.readouterr().err.count("tailrace: ") == 1
     state.reset()
+
+
+@pytest.mark.parametrize("name", [7, None, "x" * 5000, "\ud800", "", ["a"], "\u6771\u4eac"])
+def test_any_agent_name_gives_a_readable_document(log, name):
+    log.start_interaction(name, input_data=1)
+    log.agent(name).info("x")
+    log.finalize()
+    (document,) = documents()
+    assert document["interactions"][0]["input_data"] == 1
+    assert len(document["interactions"][0]["agent_name"]) <= 1000
+    assert document["integrity"]["complete"]
+
+
+def test_drops_are_shown_in_the_document_once_there_is_room(tmp_path):
+    from tailrace.logger import state
+    from tailrace.spool.append import Spool, SpoolFullError
+
+    log = tailrace.configure_logger(workflow_name="w", publish="external")
+    log.info("kept")
+    append, full = Spool.append, True
+
+    def refuse(spool, *given):
+        if full:
+            raise SpoolFullError("full")
+        append(spool, *given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Spool, "append", refuse)
+        for _ in range(3):
+            log.info("dropped")
+        full = False
+        log.finalize()
+    (document,) = documents()
+    assert document["integrity"]["dropped"] == {"spool_full": 3}
+    assert [span for spans in document["integrity"]["gaps"].values() for span in spans] == [[2, 4]]
+    assert not document["integrity"]["complete"]
+    stats = log.stats()
+    assert (stats.calls, stats.accepted, stats.dropped) == (7, 4, {"spool_full": 3})
+    state.reset()

@@ -46,12 +46,12 @@ class _Reader:
             self._iteration(_raws.decode(raw))
         self._inside(root, Context())
         for type_, name in shape.FACTS.items():
-            for raw in _lists.decode(root[name]):
+            for raw in _lists.decode(root.get(name, b"[]")):
                 self._fact(_raws.decode(raw), type_, Context())
-        sampling = _raws.decode(root["sampling"])
+        sampling = _raws.decode(root.get("sampling", b"{}"))
         if "event" in sampling:
             self._fact(sampling, types.RUN_SAMPLED, Context())
-        for raw in _lists.decode(root["other_events"]):
+        for raw in _lists.decode(root.get("other_events", b"[]")):
             self.document.fold(decode(bytes(raw)))
         numbers = msgspec.json.decode(root["integrity"], type=_Integrity).producers
         self.document.received = {pid: Intervals(spans) for pid, spans in numbers.items()}

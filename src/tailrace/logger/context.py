@@ -6,6 +6,17 @@ import itertools
 import os
 from contextvars import ContextVar
 
+_MAX_NAME = 1_000
+
+
+def name_of(value: object) -> str:
+    """A workflow's or agent's name as text of bounded length, whatever was passed."""
+    try:
+        text = value if type(value) is str else str(value)
+    except Exception:  # noqa: BLE001 - the value's own code
+        text = type(value).__name__
+    return text.encode("utf-8", "backslashreplace").decode()[:_MAX_NAME] if not text.isascii() else text[:_MAX_NAME]
+
 
 class RunState:
     """What calls of one run share: its ids and its counters. Holds no payloads (but see `kept`)."""

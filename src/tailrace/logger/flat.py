@@ -6,7 +6,7 @@ from typing import Any
 
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
-from tailrace.logger.context import Scope, current, scope_of
+from tailrace.logger.context import Scope, current, name_of, scope_of
 from tailrace.logger.facts import Facts
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
@@ -58,6 +58,7 @@ class FlatApi(Facts):
         """Begin an agent's turn, in the open iteration if there is one."""
         recorder, scope = self._place()
         outer = scope.enclosing("iteration") or scope.enclosing("run") or scope
+        agent_name = name_of(agent_name)
         inner = outer.inner("interaction", new_node_id(), agent_name)
         data = types.InteractionStart(agent_name=agent_name, input_data=input_data, fields=fields)
         recorder.record(inner, types.INTERACTION_START, data)

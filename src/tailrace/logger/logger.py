@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from tailrace.logger import FlushResult, Stats
+from tailrace.logger.context import name_of
 from tailrace.logger.flat import FlatApi
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.scopes import Run
@@ -23,7 +24,7 @@ class Logger(FlatApi):
 
     def __init__(self, recorder: Callable[[], Recorder], workflow: str | None) -> None:
         self._recorder_now = recorder
-        self._workflow = workflow
+        self._workflow = None if workflow is None else name_of(workflow)
 
     @property
     def workflow_name(self) -> str:
@@ -100,7 +101,7 @@ class AgentLogger(FlatApi):
 
     def __init__(self, logger: Logger, name: str) -> None:
         self._logger = logger
-        self._agent = name
+        self._agent = name_of(name)
 
     @property
     def workflow_name(self) -> str:

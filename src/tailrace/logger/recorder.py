@@ -80,17 +80,17 @@ class Recorder:
     def end_run(self, run: RunState, data: types.RunEnd, agent: str = "") -> None:
         """Record that the run ended, and what of it was dropped."""
         scope = Scope("run", run, None, agent=agent)
-        if run.dropped:
-            reasons, run.dropped = run.dropped, {}
-            self.record(scope, types.DROPPED, types.Dropped(reasons=reasons))
+        reasons = dict(run.dropped)
+        if reasons and self.record(scope, types.DROPPED, types.Dropped(reasons=reasons)):
+            run.dropped.clear()
         self.record(scope, types.RUN_END, data)
         run.is_open = False
         if self._spool is not None:
             with contextlib.suppress(OSError):  # costs a word too many: that the run's producer is gone
                 self._spool.run_ended(run.run_id)
 
-    def record(self, scope: Scope, type_: str, data: Any) -> None:
-        """Accept one event: it is on the spool when this returns, or counted as dropped. Never raises."""
+    def record(self, scope: Scope, type_: str, data: Any) -> bool:
+        """Accept one event: True if it is on the spool, False if it is counted as dropped. Never raises."""
         try:
             self._accept(scope, type_, data)
         except SpoolFullError as error:
@@ -99,6 +99,9 @@ class Recorder:
             self._drop(scope.run, "io_error", str(error))
         except Exception as error:  # noqa: BLE001 - an error of ours must not become one of the agent's
             self._drop(scope.run, "internal", f"{type(error).__name__}: {error}")
+        else:
+            return True
+        return False
 
     def _accept(self, scope: Scope, type_: str, data: Any) -> None:
         seq = next(self._seq)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
-from tailrace.logger.context import RunState, Scope, current
+from tailrace.logger.context import RunState, Scope, current, name_of
 from tailrace.logger.facts import Facts, failure
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
@@ -143,7 +143,7 @@ class Interaction(_Turns):
     def __init__(self, recorder: Recorder, parent: Scope, agent: str, input_data: Any, fields: dict[str, Any]) -> None:
         super().__init__(recorder, fields)
         self._parent = parent
-        self.agent_name = agent
+        self.agent_name = name_of(agent)
         self.input = input_data
         self.output: Any = None
 

@@ -9,7 +9,7 @@ from tailrace.config import Config
 from tailrace.document import Document
 from tailrace.document.restore import restore
 from tailrace.errors import ClosedError
-from tailrace.store import Page, Query, Rejected
+from tailrace.store import Page, Query, Rejected, Store
 from tailrace.store.entry import (
     MAX_FOUND,
     Entry,
@@ -41,7 +41,7 @@ _shelves: dict[str, _Shelf] = {}
 _shelves_lock = threading.Lock()
 
 
-def open_store(config: Config) -> MemoryStore:
+def open_store(config: Config) -> Store:
     with _shelves_lock:
         return MemoryStore(_shelves.setdefault(config.store_url, _Shelf()))
 

@@ -13,7 +13,7 @@ from tailrace.document import Document, Summary
 from tailrace.document.restore import restore
 from tailrace.errors import QueryError, StoreError
 from tailrace.sqlite import Database, path_of
-from tailrace.store import Page, Query, Rejected
+from tailrace.store import Page, Query, Rejected, Store
 from tailrace.store.entry import (
     MAX_FOUND,
     Entry,
@@ -65,7 +65,7 @@ RETURNING number
 _LAST = "\U0010ffff"
 
 
-def open_store(config: Config) -> SqliteStore:
+def open_store(config: Config) -> Store:
     """The store in the file that `config.store_url` names.
 
     Raises:

@@ -10,14 +10,12 @@ from aiokafka import errors
 from tailrace.bus.kafka.url import Brokers
 from tailrace.errors import BusError
 
+# Not those of authorization: an access list gets mended, and until then the records wait.
 _FINAL = (
-    errors.ClusterAuthorizationFailedError,
-    errors.GroupAuthorizationFailedError,
     errors.InvalidGroupIdError,
     errors.InvalidTopicError,
     errors.MessageSizeTooLargeError,
     errors.RecordListTooLargeError,
-    errors.TopicAuthorizationFailedError,
 )
 
 

@@ -18,7 +18,7 @@ from tailrace.config import Config
 from tailrace.document import Document
 from tailrace.document.restore import restore
 from tailrace.errors import ClosedError, QueryError
-from tailrace.store import Page, Query, Rejected
+from tailrace.store import Page, Query, Rejected, Store
 from tailrace.store.entry import by_run, check_short, is_unicode
 from tailrace.store.opensearch.address import parse
 from tailrace.store.opensearch.client import Client
@@ -27,7 +27,7 @@ from tailrace.store.opensearch.query import Answer, find_body, page_of, search_b
 from tailrace.store.opensearch.write import merge_runs, read_present
 
 
-def open_store(config: Config) -> OpenSearchStore:
+def open_store(config: Config) -> Store:
     """The store on the server that `config.store_url` names.
 
     Raises:
