@@ -1,10 +1,10 @@
-# `make help` lists what there is. Everything lives in .venv, made from $(PYTHON) on first use.
+# `make help` lists what there is. Everything lives in .venv and .venv-bench, made from $(PYTHON) on first use.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint servers clean
+.PHONY: help demo test lint bench servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -20,17 +20,20 @@ lint: .venv/test.stamp ## check style, format and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
+bench: .venv-bench/bench.stamp ## measure the logging call beside its rivals (half an hour; ARGS=--quick: two minutes)
+	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
 servers: .venv/test.stamp ## run Apache Kafka and OpenSearch until Ctrl-C, and print their URLs as settings
 	@$(BIN)/python -m tests.servers
 
-clean: ## delete .venv, builds and caches
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## delete the environments, builds and caches
+	rm -rf .venv .venv-bench dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A stamp, not the directory, tells that a step is done: an interrupted one is repeated.
-.venv/made.stamp:
+.venv/made.stamp .venv-bench/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "tailrace needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv $(@D)
 	@$(PIP) --upgrade 'pip>=25.1'  # the first that knows dependency groups
 	@touch $@
 
@@ -42,4 +45,10 @@ clean: ## delete .venv, builds and caches
 .venv/test.stamp: pyproject.toml .venv/made.stamp
 	@echo "installing tailrace and its tests' dependencies into .venv ..."
 	@$(PIP) --editable '.[cli,opensearch]' --group test --group lint
+	@touch $@
+
+# Rivals never enter .venv: what is tested is what is installed.
+.venv-bench/bench.stamp: pyproject.toml .venv-bench/made.stamp
+	@echo "installing tailrace and what it is compared with into .venv-bench ..."
+	@$(PIP) --editable . --group bench
 	@touch $@

@@ -1,0 +1,111 @@
+"""What the logging call must reach, as ratios and differences of medians of one run."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from benchmarks.measure import Figures
+from benchmarks.run import Row
+
+Medians = Mapping[tuple[str, str], Figures]
+"""(mode, peer) -> the median over the rounds of each figure."""
+
+Verdict = Literal["aim", "must", "missed", "not measured"]
+
+
+class Target(NamedTuple):
+    """A limit that must hold, and a better one that is aimed at."""
+
+    what: str
+    must: float
+    aim: float
+    measure: Callable[[Medians], float]
+    """Raises KeyError where a peer was not measured."""
+    at_least: bool = False
+    """Whether more is better."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A target beside what was found. `value` is None where something was not measured."""
+
+    what: str
+    must: float
+    aim: float
+    at_least: bool
+    value: float | None
+    verdict: Verdict
+
+
+def _ratio(mode: str, figure: str, peer: str, other: str) -> Callable[[Medians], float]:
+    return lambda medians: medians[mode, peer][figure] / medians[mode, other][figure]
+
+
+def _tail(kind: str, peer: str) -> Callable[[Medians], float]:
+    """How much dearer the dearest call in a thousand is than the middle one."""
+    return lambda medians: medians["call", peer][f"{kind}_p999_ns"] / medians["call", peer][f"{kind}_p50_ns"]
+
+
+def _lateness(mode: str, peer: str) -> Callable[[Medians], float]:
+    """Milliseconds that logging adds to the ticker's p99.9."""
+    return lambda medians: medians[mode, peer]["late_p999_ms"] - medians["loop", "nothing"]["late_p999_ms"]
+
+
+TARGETS = (
+    Target("call, wall time / floor", 3.5, 2.5, _ratio("call", "wall_ns", "tailrace", "floor")),
+    Target("call, wall time / structlog", 0.65, 0.5, _ratio("call", "wall_ns", "tailrace", "structlog")),
+    Target("call, wall time / picologging", 0.65, 0.5, _ratio("call", "wall_ns", "tailrace", "picologging")),
+    Target("p99.9 / median of calls in a burst, SQLite bus", 20, 10, _tail("single", "tailrace_sqlite")),
+    Target("p99.9 / median of calls in a burst, Kafka", 20, 10, _tail("single", "tailrace_kafka")),
+    Target("p99.9 / median of calls at 2,000/s, SQLite bus", 20, 10, _tail("paced", "tailrace_sqlite")),
+    Target("p99.9 / median of calls at 2,000/s, Kafka", 20, 10, _tail("paced", "tailrace_kafka")),
+    Target("ticker's p99.9 over no logging, SQLite bus, ms", 0.5, 0.2, _lateness("loop", "tailrace_sqlite")),
+    Target("ticker's p99.9 over no logging, Kafka, ms", 0.5, 0.2, _lateness("loop", "tailrace_kafka")),
+    Target("the same while a backlog drains, SQLite bus, ms", 0.5, 0.2, _lateness("backlog", "tailrace_sqlite")),
+    Target("the same while a backlog drains, Kafka, ms", 0.5, 0.2, _lateness("backlog", "tailrace_kafka")),
+    Target("CPU until Kafka acknowledged / floor", 6, 4.5, _ratio("call", "total_cpu_ns", "tailrace_kafka", "floor")),
+    Target(
+        "events/s into Kafka / confluent-kafka",
+        0.7,
+        0.7,
+        _ratio("sustained", "delivered_per_s", "tailrace_kafka", "confluent_kafka"),
+        at_least=True,
+    ),
+    Target("memory over an outage, MiB", 32, 32, lambda medians: medians["outage", "tailrace_kafka"]["growth_mib"]),
+)
+
+
+def medians(rows: Iterable[Row]) -> Medians:
+    found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for figure, value in row.figures.items():
+            found[row.mode, row.peer][figure].append(value)
+    return {
+        place: {figure: statistics.median(values) for figure, values in figures.items()}
+        for place, figures in found.items()
+    }
+
+
+def judge(found: Medians, targets: Iterable[Target] = TARGETS) -> list[Judged]:
+    judged = []
+    for target in targets:
+        try:
+            value = target.measure(found)
+        except KeyError:
+            value = None
+        verdict = _verdict(target, value)
+        judged.append(Judged(target.what, target.must, target.aim, target.at_least, value, verdict))
+    return judged
+
+
+def _verdict(target: Target, value: float | None) -> Verdict:
+    if value is None:
+        return "not measured"
+    sign = -1 if target.at_least else 1
+    if sign * value <= sign * target.aim:
+        return "aim"
+    return "must" if sign * value <= sign * target.must else "missed"
