@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server that takes everything and keeps nothing: `python -m benchmarks.http_sink` prints its port."""
+"""An HTTP/1.1 server that takes everything and keeps nothing; run as a program, it prints its port."""
 
 from __future__ import annotations
 

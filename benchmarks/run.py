@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -46,9 +46,10 @@ class Outcome(msgspec.Struct, frozen=True):
     """Peer -> why it was not measured."""
 
 
-def run(plan: Plan, names: Iterable[str], modes: Iterable[str], kafka: str = "") -> Outcome:
+def run(plan: Plan, names: Sequence[str], modes: Sequence[str], kafka: str = "") -> Outcome:
     """Measure the named peers in the named modes. `kafka`: `host:port` of a running one; empty: start one if needed."""
-    chosen, left_out = _installed(names)
+    left_out = {name: f"{package} is not installed" for name in names if (package := missing(PEERS[name]))}
+    chosen = [name for name in names if name not in left_out]
     wanted = [(name, mode) for name in chosen for mode in modes if mode in PEERS[name].modes]
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-bench-")))
@@ -66,14 +67,6 @@ def run(plan: Plan, names: Iterable[str], modes: Iterable[str], kafka: str = "")
                 address = nowhere if mode == "outage" else kafka
                 rows.append(_measured(directory, plan, name, mode, number, address, http))
     return Outcome(rows, left_out)
-
-
-def _installed(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    lacking = {name: missing(PEERS[name]) for name in names}
-    return (
-        [name for name, package in lacking.items() if not package],
-        {name: f"{package} is not installed" for name, package in lacking.items() if package},
-    )
 
 
 def _measured(directory: Path, plan: Plan, name: str, mode: str, number: int, kafka: str, http: str) -> Row:

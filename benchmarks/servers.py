@@ -34,7 +34,7 @@ def kafka(directory: Path) -> Iterator[str]:
 @contextmanager
 def http_sink() -> Iterator[str]:
     """URL of a server that takes every request."""
-    command = [sys.executable, "-m", "benchmarks.http_sink"]
+    command = [sys.executable, str(Path(__file__).with_name("http_sink.py"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

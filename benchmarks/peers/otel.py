@@ -17,7 +17,7 @@ class OtelSpan(Peer):
     """start_span and end with 7 attributes (input, output as msgspec's JSON), batch processor, exporter to nowhere."""
 
     name = "otel_span"
-    sink = "counted"
+    sink = "nowhere"
     packages = ("opentelemetry-sdk",)
 
     async def open(self) -> None:
@@ -50,7 +50,7 @@ class OtelLog(Peer):
     """The logs SDK: Logger.emit(LogRecord) with a nested body, batch processor, exporter to nowhere."""
 
     name = "otel_log"
-    sink = "counted"
+    sink = "nowhere"
     packages = ("opentelemetry-sdk",)
 
     async def open(self) -> None:

@@ -73,9 +73,9 @@ class OnSqlite(SpoolOnly):
 
     def has_backlog(self) -> bool:
         """Whether the spool of an earlier process is still there."""
-        from tailrace.spool.directory import inspect
+        from tailrace.spool.directory import all_in
 
-        return len(inspect(self._home / "spool")) > 1
+        return sum(1 for _ in all_in(self._home / "spool")) > 1
 
     def is_cut_off(self) -> bool:
         """Whether the publisher has noticed that the bus is away."""

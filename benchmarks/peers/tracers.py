@@ -42,7 +42,7 @@ class Logfire(Peer):
     """logfire.info("action", **fields), not sent to its service, batch processor, exporter to nowhere."""
 
     name = "logfire"
-    sink = "counted"
+    sink = "nowhere"
     packages = ("logfire",)
 
     async def open(self) -> None:

@@ -1,0 +1,205 @@
+"""The benchmarks run and tell what they measured. No timing is judged here: that is `make bench` on a quiet machine."""
+
+import http.client
+import json
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from benchmarks import readme, report, servers
+from benchmarks.__main__ import main
+from benchmarks.catalog import PEERS, missing
+from benchmarks.plan import QUICK, Plan
+from benchmarks.profile_call import CALL, OTHER_WAYS
+from benchmarks.readme import BEGIN, END, SectionError
+from benchmarks.run import Outcome, Row
+from benchmarks.targets import TARGETS, Target, judge, medians
+
+ROOT = Path(__file__).parents[1]
+_CALL = {"wall_ns", "total_cpu_ns", "caller_cpu_ns", "single_p999_ns", "paced_p50_ns", "delivered_share", "rss_mib"}
+
+
+def _bench(*arguments: str, output: Path) -> int:
+    return main(["--quick", "--events", "400", "--output", str(output), *arguments])
+
+
+def test_the_quick_form_prints_a_table_and_leaves_its_figures_as_json(tmp_path, capsys):
+    output = tmp_path / "results" / "quick.json"
+    assert _bench("--peers", "floor,tailrace,structlog", "--modes", "call,loop", output=output) == 0
+
+    measured = {"floor", "tailrace"} | ({"structlog"} - {missing(PEERS["structlog"]) and "structlog"})
+    done = report.read(output)
+    assert {(row.peer, row.mode) for row in done.rows} == {
+        (peer, mode) for peer in measured for mode in ("call", "loop")
+    }
+    assert set(done.left_out) == {"floor", "tailrace", "structlog"} - measured
+    for row in done.rows:
+        assert not row.error
+        assert row.figures.keys() >= (
+            _CALL if row.mode == "call" else {"late_p999_ms", "events_per_s", "loop_cpu_share"}
+        )
+        assert row.figures.get("delivered_share", 1) == 1
+    assert json.loads(output.read_bytes())["versions"]["tailrace"]
+
+    table = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert measured <= set(table)
+    assert {target.what for target in TARGETS} <= set(table)
+
+
+@pytest.mark.timeout(240)
+def test_what_needs_a_bus_is_measured_on_a_real_kafka(kafka_url, tmp_path):
+    output = tmp_path / "quick.json"
+    address = kafka_url.removeprefix("kafka://")
+    peers = ("--peers", "tailrace_kafka,confluent_kafka", "--kafka", address)
+    assert _bench(*peers, "--modes", "backlog,sustained,outage", "--outage-seconds", "0.5", output=output) == 0
+
+    figures = {(row.mode, row.peer): row.figures for row in report.read(output).rows}
+    assert figures.keys() == {
+        ("backlog", "tailrace_kafka"),
+        ("outage", "tailrace_kafka"),
+        ("sustained", "tailrace_kafka"),
+        ("sustained", "confluent_kafka"),
+    }
+    assert figures["sustained", "tailrace_kafka"]["delivered_share"] == 1
+    assert figures["sustained", "confluent_kafka"]["delivered_share"] == 1
+
+
+def test_a_measurement_that_fails_is_told_and_the_others_go_on(tmp_path, capsys):
+    output = tmp_path / "quick.json"
+    # The discard port: nobody listens there.
+    given = ("--peers", "aiokafka,nothing", "--modes", "call", "--kafka", "127.0.0.1:9")
+    assert _bench(*given, output=output) == 1
+
+    rows = {row.peer: row for row in report.read(output).rows}
+    assert "KafkaConnectionError" in rows["aiokafka"].error
+    assert rows["nothing"].figures
+    assert "aiokafka call: " in capsys.readouterr().out
+
+
+def test_an_unknown_peer_is_refused_with_the_known_ones(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        _bench("--peers", "floor,nobody", output=tmp_path / "never.json")
+    said = capsys.readouterr().err
+    assert "unknown: nobody" in said
+    assert "structlog" in said
+
+
+def test_every_peer_says_what_is_measured_of_it(capsys):
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(PEERS)
+    assert all(len(line.split()) > 4 for line in lines)
+
+
+def test_a_median_is_of_one_figure_over_the_rounds():
+    rows = [Row("floor", "call", number, {"wall_ns": wall}) for number, wall in enumerate((900.0, 5_000.0, 1_000.0))]
+    assert medians(rows) == {("call", "floor"): {"wall_ns": 1_000.0}}
+
+
+@pytest.mark.parametrize(
+    ("value", "at_least", "verdict"),
+    [
+        (2.5, False, "aim"),
+        (2.6, False, "must"),
+        (3.5, False, "must"),
+        (3.6, False, "missed"),
+        (3.6, True, "aim"),
+        (2.4, True, "missed"),
+    ],
+)
+def test_a_value_is_judged_by_both_limits(value, at_least, verdict):
+    limits = (2.5, 3.5) if at_least else (3.5, 2.5)
+    (judged,) = judge({}, [Target("a ratio", *limits, lambda _: value, at_least)])
+    assert (judged.value, judged.verdict) == (value, verdict)
+
+
+def test_the_targets_compare_what_they_say():
+    figures = {"wall_ns": 2.0, "total_cpu_ns": 8.0, "single_p50_ns": 2.0, "single_p999_ns": 30.0}
+    figures |= {"paced_p50_ns": 3.0, "paced_p999_ns": 15.0}
+    rows = [Row(peer, "call", 0, figures) for peer in ("tailrace", "tailrace_sqlite", "tailrace_kafka")]
+    rows += [
+        Row("floor", "call", 0, {"wall_ns": 1.0, "total_cpu_ns": 2.0}),
+        Row("structlog", "call", 0, {"wall_ns": 5.0}),
+    ]
+    rows += [Row("nothing", "loop", 0, {"late_p999_ms": 1.0}), Row("tailrace_kafka", "loop", 0, {"late_p999_ms": 1.1})]
+    rows += [Row("tailrace_kafka", "backlog", 0, {"late_p999_ms": 1.4})]
+    rows += [Row("tailrace_kafka", "sustained", 0, {"delivered_per_s": 60.0})]
+    rows += [Row("confluent_kafka", "sustained", 0, {"delivered_per_s": 100.0})]
+    found = [(judged.what, judged.value and round(judged.value, 3), judged.verdict) for judged in judge(medians(rows))]
+    assert found == [
+        ("call, wall time / floor", 2.0, "aim"),
+        ("call, wall time / structlog", 0.4, "aim"),
+        ("call, wall time / picologging", None, "not measured"),
+        ("p99.9 / median of calls in a burst, SQLite bus", 15.0, "must"),
+        ("p99.9 / median of calls in a burst, Kafka", 15.0, "must"),
+        ("p99.9 / median of calls at 2,000/s, SQLite bus", 5.0, "aim"),
+        ("p99.9 / median of calls at 2,000/s, Kafka", 5.0, "aim"),
+        ("ticker's p99.9 over no logging, SQLite bus, ms", None, "not measured"),
+        ("ticker's p99.9 over no logging, Kafka, ms", 0.1, "aim"),
+        ("the same while a backlog drains, SQLite bus, ms", None, "not measured"),
+        ("the same while a backlog drains, Kafka, ms", 0.4, "must"),
+        ("CPU until Kafka acknowledged / floor", 4.0, "aim"),
+        ("events/s into Kafka / confluent-kafka", 0.6, "missed"),
+        ("memory over an outage, MiB", None, "not measured"),
+    ]
+
+
+def _results(path: Path, plan: Plan) -> Path:
+    rows = [Row("floor", "call", 0, {"wall_ns": 1_000.0}), Row("tailrace", "call", 0, {"wall_ns": 2_400.0})]
+    report.write(report.of(Outcome(rows, {"loguru": "loguru is not installed"}), plan), path)
+    return path
+
+
+def test_the_readme_gets_the_tables_of_the_last_run_and_keeps_the_rest(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"# before\n\n{BEGIN}\nan old table\n{END}\n\nafter\n")
+    arguments = ["--results", str(_results(tmp_path / "latest.json", Plan())), "--readme", str(page)]
+    assert readme.main(arguments) == 0
+    once = page.read_text()
+    assert once.startswith(f"# before\n\n{BEGIN}\n")
+    assert once.endswith(f"{END}\n\nafter\n")
+    assert "an old table" not in once
+    (ours,) = (line for line in once.splitlines() if line.startswith("| tailrace "))
+    assert ours.split("|")[3:5] == ["     2.40 ", "     2.4 "]
+
+    assert readme.main(arguments) == 0
+    assert page.read_text() == once
+
+
+@pytest.mark.parametrize(
+    "page", ["no marks", BEGIN, f"{BEGIN}{BEGIN}{END}", f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"]
+)
+def test_a_readme_without_a_place_for_the_tables_is_left_alone(page):
+    with pytest.raises(SectionError, match="these two lines"):
+        readme.rewritten(page, "tables")
+
+
+def test_a_quick_run_is_not_published(tmp_path, capsys):
+    page = tmp_path / "README.md"
+    page.write_text(f"{BEGIN}{END}")
+    assert readme.main(["--results", str(_results(tmp_path / "quick.json", QUICK)), "--readme", str(page)]) == 1
+    assert page.read_text() == f"{BEGIN}{END}"
+    assert "too short" in capsys.readouterr().err
+
+
+def test_the_sink_takes_bodies_of_both_kinds_on_one_connection():
+    with servers.http_sink() as url:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        for body, path in ((b"x" * 3_000_000, "/v1/traces"), (iter([b"a" * 70_000, b"b"]), "/runs"), (None, "/info")):
+            connection.request("POST" if body else "GET", path, body, {"Expect": ""} if path == "/runs" else {})
+            answer = connection.getresponse()
+            assert answer.status == 200
+            read = answer.read()
+        assert json.loads(read)["batch_ingest_config"]["use_multipart_endpoint"]
+        connection.close()
+
+
+def test_the_profile_of_a_call_names_every_ingredient():
+    command = [sys.executable, "-m", "benchmarks.profile_call", "--rounds", "1", "--loops", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for ingredient in (*CALL, *OTHER_WAYS):
+        assert f"\n{ingredient.what} " in done.stdout
