@@ -15,7 +15,7 @@ from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
 from tailrace.spool.append import Spool
 from tailrace.spool.directory import inspect
-from tailrace.spool.frame import parse
+from tailrace.spool.frame import pack, parse
 from tailrace.spool.tail import Tail
 from tests.publish.buses import FlakyBus, memory_config
 
@@ -34,7 +34,7 @@ def spool(tmp_path):
 def append(spool, numbers, workflow="w"):
     for number in numbers:
         topic = f"tailrace.events.{workflow}".encode()
-        spool.append(number, topic, KEY, SPAN, b'{"n":%d,"pad":"%b"}' % (number, b"x" * 100))
+        spool.append(pack(number, topic, KEY, SPAN, b'{"n":%d,"pad":"%b"}' % (number, b"x" * 100)))
 
 
 def shipper(spool, bus, config, **options):

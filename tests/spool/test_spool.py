@@ -1,5 +1,6 @@
 """Appending to a spool and reading it back: order, acknowledgement, deletion, budget, locks."""
 
+import errno
 import os
 import signal
 import stat
@@ -13,7 +14,7 @@ from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
 from tailrace.spool.append import Spool, SpoolFullError, open_runs
 from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect, read_cursor
-from tailrace.spool.frame import NO_SPAN
+from tailrace.spool.frame import NO_SPAN, pack
 from tailrace.spool.tail import Tail
 
 TOPIC = b"tailrace.events.w"
@@ -31,7 +32,7 @@ def spool_in(root, **settings):
 
 def append(spool, first, count, size=100):
     for seq in range(first, first + count):
-        spool.append(seq, TOPIC, KEY, NO_SPAN, b"v" * size)
+        spool.append(pack(seq, TOPIC, KEY, NO_SPAN, b"v" * size))
 
 
 def read_all(tail, *, final=True):
@@ -99,7 +100,7 @@ def test_acknowledgements_out_of_order_move_the_cursor_only_over_whole_prefixes(
 
 def test_a_frame_larger_than_the_read_window_is_read_whole(root):
     spool = spool_in(root)
-    spool.append(0, TOPIC, KEY, NO_SPAN, b"v" * 3_000_000)
+    spool.append(pack(0, TOPIC, KEY, NO_SPAN, b"v" * 3_000_000))
     (pending,) = read_all(Tail(spool.directory), final=False)
     assert len(pending.frame.value) == 3_000_000
     spool.release()
@@ -159,6 +160,92 @@ def test_runs_left_open_are_known_by_their_workflow(root):
     spool.release()
 
 
+def test_room_that_was_not_written_is_neither_a_frame_nor_damage(root):
+    spool = spool_in(root)
+    append(spool, 0, 3)
+    tail = Tail(spool.directory)
+    assert len(read_all(tail, final=True)) == 3
+    assert tail.damaged_bytes == 0
+    assert spool.directory.segment(1).stat().st_size > spool.written()[1]
+    assert inspect(root)[0].bytes == spool.written()[1]
+    spool.release()
+
+
+def test_an_append_on_its_way_into_an_older_segment_keeps_it(root):
+    spool = spool_in(root, segment_bytes=4096)
+    append(spool, 0, 1)
+    tail = Tail(spool.directory, spool)
+    late = spool._write  # a thread is interrupted between taking this and calling it
+    append(spool, 1, 100)
+    tail.ack(read_all(tail, final=False))
+    tail.settle(final=False)
+    assert spool.directory.segments()[0] == 1
+    late(pack(500, TOPIC, KEY, NO_SPAN, b"v"))
+    del late
+    found = read_all(tail, final=False)
+    assert [pending.frame.seq for pending in found] == [500]
+    tail.ack(found)
+    while tail.read(final=False):
+        pass
+    tail.settle(final=False)
+    assert spool.directory.segments()[0] > 1
+    assert tail.damaged_bytes == 0
+    spool.release()
+
+
+def test_the_next_segment_is_made_ahead_and_closes_nothing_before_its_turn(root):
+    spool = spool_in(root, segment_bytes=4096)
+    append(spool, 0, 20)
+    spool.prepare()
+    assert spool.directory.spare.exists()
+    assert spool.directory.segments() == [1]
+    append(spool, 20, 20)
+    assert not spool.directory.spare.exists()
+    assert spool.directory.segments() == [1, 2]
+    assert [pending.frame.seq for pending in read_all(Tail(spool.directory))] == list(range(40))
+    spool.release()
+
+
+def test_a_full_disk_is_an_error_of_the_call_and_no_signal(root, monkeypatch):
+    spool = spool_in(root, segment_bytes=4096)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OSError, match="No space"):
+            append(spool, 0, 100)
+    kept = [pending.frame.seq for pending in read_all(Tail(spool.directory))]
+    assert kept == list(range(len(kept)))
+    append(spool, 200, 100)
+    assert [pending.frame.seq for pending in read_all(Tail(spool.directory))] == [*kept, *range(200, 300)]
+    spool.release()
+
+
+def test_a_signal_handler_that_logs_between_any_two_instructions_loses_nothing(root):
+    spool = spool_in(root, segment_bytes=1 << 20)
+    from_handler = []
+
+    def handler(*_):
+        from_handler.append(1_000_000 + len(from_handler))
+        append(spool, from_handler[-1], 1)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+    try:
+        append(spool, 0, 20_000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    tail = Tail(spool.directory)
+    seen = [pending.frame.seq for pending in read_all(tail)]
+    assert sorted(seen) == [*range(20_000), *from_handler]
+    assert from_handler
+    assert tail.damaged_bytes == 0
+    spool.release()
+
+
 def test_foreign_files_in_the_spool_are_left_alone(root):
     spool = spool_in(root)
     (root / "notes.txt").write_text("mine")
@@ -173,8 +260,9 @@ OWNER = """
 import sys, pathlib
 from tailrace.config import SpoolSettings
 from tailrace.spool.append import Spool
+from tailrace.spool.frame import pack
 spool = Spool(pathlib.Path(sys.argv[1]), "p1", SpoolSettings(), sys.argv[2])
-spool.append(0, b"t", b"k", bytes(8), b"{}")
+spool.append(pack(0, b"t", b"k", bytes(8), b"{}"))
 print("ready", flush=True)
 sys.stdin.read()
 """

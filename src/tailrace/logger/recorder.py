@@ -22,6 +22,7 @@ from tailrace.logger.context import RunState, Scope
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.directory import inspect
+from tailrace.spool.frame import pack
 
 _WARN_SECONDS = 60.0
 
@@ -128,7 +129,7 @@ class Recorder:
             draft.data = payload.shorten(data)
             value = payload.encode(draft)
         spool = self._spool or self._start()
-        spool.append(seq, run.topic, run.key, scope.span, value)
+        spool.append(pack(seq, run.topic, run.key, scope.span, value))
         if run.kept is not None:
             run.kept.append(value)
 

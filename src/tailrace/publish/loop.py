@@ -55,7 +55,7 @@ class Loop:
         self._publisher = publisher
         self._bus = bus
         self._state = publisher.state
-        self._tail = Tail(publisher.spool.directory)
+        self._tail = Tail(publisher.spool.directory, publisher.spool)
 
     def run(self) -> None:
         """Returns when the publisher was told to stop and has shipped what it could."""
@@ -100,6 +100,7 @@ class Loop:
         while True:
             await anyio.sleep(0.005)
             self._copy(shipper)
+            self._publisher.spool.prepare()
             late = time.monotonic() >= self._publisher.deadline
             if self._publisher.stopping.is_set() and (late or shipper.trouble):
                 scope.cancel()

@@ -192,7 +192,7 @@ class Shipper:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            os.writev(fd, pack(frame.seq, frame.topic.encode(), frame.key, frame.span, frame.value))
+            os.write(fd, pack(frame.seq, frame.topic.encode(), frame.key, frame.span, frame.value))
         finally:
             os.close(fd)
 

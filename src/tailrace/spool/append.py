@@ -1,9 +1,11 @@
-"""The producer's side of a spool: append a frame, in the caller, without a lock."""
+"""The producer's side of a spool: append a frame, in the caller, without a lock and without a system call."""
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,11 +14,17 @@ import msgspec
 
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
-from tailrace.spool import frame
-from tailrace.spool.directory import Lock, SpoolDirectory, create
+from tailrace.spool.directory import ASIDE, Lock, SpoolDirectory, create
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_NOTES = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_SEGMENT = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_ASIDE_BYTES = 64 << 10
+_FIRST_BYTES = 256 << 10
+"""A process that logs little takes little: the first segment is small, each next one twice as large."""
 _MEASURE_SECONDS = 1.0
+_POPULATE_WRITE = 23
+"""MADV_POPULATE_WRITE of Linux 5.14: take the page faults now."""
+_POPULATE_BYTES = 256 << 10
 
 
 class SpoolFullError(SpoolError):
@@ -26,41 +34,42 @@ class SpoolFullError(SpoolError):
 class Spool:
     """Appends to one producer's spool directory.
 
-    `append` may be called from any thread at the same time, from a signal handler, and in the middle of itself: the
-    kernel makes each writev to an O_APPEND file atomic against the others. What it returned from survives the death
-    of the process; it survives a power cut once `sync` returned.
+    A segment is a preallocated file, mapped into memory. `append` is one call of `mmap.write`, which copies and moves
+    the place on in C, under the GIL: no other thread comes between, nor a signal handler, nor a call that the call
+    itself leads to. It never gives the GIL away, so a busy publisher thread cannot take its turn in the middle of a
+    log call. What it returned from survives the death of the process, because the pages are the kernel's; it survives
+    a power cut once `sync` returned.
     """
 
     def __init__(self, root: Path, producer: str, settings: SpoolSettings, publish: str) -> None:
         self.directory: SpoolDirectory
         self.directory, self._owner, self.ship_lock = create(root, producer, publish)
         self._settings = settings
-        self._number = 1
-        self._fd = self._open(1)
-        self._runs_fd = os.open(self.directory.runs, _FLAGS, 0o600)
-        self._size = 0
-        self._older = 0
+        self._turn = threading.RLock()
+        self._turning = False
+        self._aside = self._map_file(self.directory.segment(ASIDE), _ASIDE_BYTES)
         self._measured = 0.0
-        self._rotating = threading.Lock()
+        self._used = 0
+        self._retired: dict[int, mmap.mmap] = {}
+        self._spare: mmap.mmap | None = None
+        self._runs_fd = os.open(self.directory.runs, _NOTES, 0o600)
+        self._number = 1
+        self._next_bytes = min(_FIRST_BYTES, settings.segment_bytes)
+        self._map = self._make(self.directory.segment(1), 0)
+        self._write = self._map.write
 
-    def append(self, seq: int, topic: bytes, key: bytes, span: bytes, value: bytes) -> None:
-        """Write one frame.
+    def append(self, frame: bytes) -> None:
+        """Write one frame. Any thread, at any time.
 
         Raises:
             SpoolFullError: the budget is used up.
-            OSError: the disk does not take it. A part of the frame may stand in the file; readers skip it.
+            SpoolError: signal handlers logged too much while the thread that they interrupted changed segments.
+            OSError: the disk has no room for another segment.
         """
-        buffers = frame.pack(seq, topic, key, span, value)
-        size = len(buffers[0]) + len(value) + frame.TRAILER.size
-        if self._size >= self._settings.segment_bytes:
-            self._rotate()
-        if self._older + self._size + size > self._settings.max_bytes and not self._has_room(size):
-            raise SpoolFullError(f"the spool holds {self._settings.max_bytes} bytes that the bus has not taken")
-        written = os.writev(self._fd, buffers)
-        # Threads may lose each other's additions: a segment then grows a little longer before it is closed.
-        self._size += size
-        if written != size:
-            raise OSError(f"the disk took {written} of {size} bytes")
+        try:
+            self._write(frame)
+        except ValueError:  # it does not fit into what is left of the segment
+            self._write_to_next(frame)
 
     def run_opened(self, run: str, workflow: str) -> None:
         """Note that this producer opened a run: if it dies first, who sweeps its spool says so on the run's topic."""
@@ -69,9 +78,20 @@ class Spool:
     def run_ended(self, run: str) -> None:
         os.write(self._runs_fd, b"\n" + msgspec.json.encode(["-", run, ""]) + b"\n")
 
+    def prepare(self) -> None:
+        """Make the next segment while the present one still has room, so that no log call needs to. Any thread."""
+        if self._spare is not None or self._map.tell() * 2 < len(self._map):
+            return
+        with contextlib.suppress(OSError, SpoolError):  # the log call that needs it will meet the same, and count it
+            with self._turn:
+                if self._spare is None:
+                    self._spare = self._make(self.directory.spare, 0)
+                spare = self._spare
+            _populate(spare)
+
     def sync(self) -> None:
         """Returns when all that was appended before the call survives a power cut. Blocks for the disk."""
-        for number in self.directory.segments():
+        for number in (ASIDE, *self.directory.segments()):
             with contextlib.suppress(FileNotFoundError):  # acknowledged and deleted meanwhile
                 fd = os.open(self.directory.segment(number), os.O_RDONLY | os.O_CLOEXEC)
                 try:
@@ -80,19 +100,30 @@ class Spool:
                     os.close(fd)
 
     def written(self) -> tuple[int, int]:
-        """(segment, size): the place behind everything appended so far."""
-        number = self._number
-        try:
-            return number, self.directory.segment(number).stat().st_size
-        except FileNotFoundError:
-            return number, 0
+        """(segment, offset): the place behind everything appended so far."""
+        while True:
+            number, place = self._number, self._map.tell()
+            if number == self._number:
+                return number, place
+
+    def is_let_go(self, number: int) -> bool:
+        """Whether no append can still be on its way into that segment: it may be deleted once it is acknowledged."""
+        retired = self._retired.get(number)
+        if retired is None:
+            return ASIDE < number < self._number
+        # A thread that was interrupted between taking `_write` and calling it holds one more reference.
+        if sys.getrefcount(retired) > 3:  # noqa: PLR2004 - `_retired`, the local name, the argument
+            return False
+        del self._retired[number]
+        return True
 
     def bytes_used(self) -> int:
-        """Bytes on disk: what the bus has not acknowledged, and up to two segments that it has."""
-        total = 0
+        """Bytes of the segments that are not deleted yet, as far as they are filled."""
+        total = self._map.tell()
         for number in self.directory.segments():
-            with contextlib.suppress(FileNotFoundError):
-                total += self.directory.segment(number).stat().st_size
+            if number < self._number:
+                with contextlib.suppress(FileNotFoundError):
+                    total += self.directory.segment(number).stat().st_size
         return total
 
     def mark_closed(self) -> None:
@@ -100,10 +131,9 @@ class Spool:
         self.directory.closed.touch(mode=0o600)
 
     def release(self) -> None:
-        """Close every file, and with them the locks; frames stay. In a forked child this only drops its copies."""
-        for fd in (self._fd, self._runs_fd):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        """Close files, and with them the locks; frames stay. In a forked child this only drops its copies."""
+        with contextlib.suppress(OSError):
+            os.close(self._runs_fd)
         self.ship_lock.release()
         self._owner.release()
 
@@ -111,34 +141,89 @@ class Spool:
     def owner_lock(self) -> Lock:
         return self._owner
 
-    def _open(self, number: int) -> int:
-        return os.open(self.directory.segment(number), _FLAGS | os.O_EXCL, 0o600)
-
-    def _rotate(self) -> None:
-        """Begin the next segment. dup2 swaps the file behind one descriptor number: no append can meet a closed one."""
-        if not self._rotating.acquire(blocking=False):
-            return  # another thread is at it, or the thread that this signal handler interrupted
-        try:
-            if self._size < self._settings.segment_bytes:
+    def _write_to_next(self, frame: bytes) -> None:
+        with self._turn:
+            if self._turning:  # a signal handler, in the thread that is at it
+                self._write_aside(frame)
                 return
-            fd = self._open(self._number + 1)
-            os.dup2(fd, self._fd, inheritable=False)
-            os.close(fd)
-            self._number += 1
-            self._size = 0
-            self._measure()
+            self._turning = True
+            try:
+                with contextlib.suppress(ValueError):
+                    self._write(frame)  # another thread has changed segments meanwhile
+                    return
+                self._turn_over(len(frame))
+                self._write(frame)
+            finally:
+                self._turning = False
+
+    def _write_aside(self, frame: bytes) -> None:
+        """Into segment 0, which only such calls use: it is there from the start, so nothing is left to interrupt."""
+        try:
+            self._aside.write(frame)
+        except ValueError as error:
+            raise SpoolError("signal handlers logged too much in changes of segments") from error
+
+    def _turn_over(self, needed: int) -> None:
+        path = self.directory.segment(self._number + 1)
+        made, self._spare = self._spare, None
+        if made is not None:
+            # Under its number only now: to a reader, a segment with a successor is closed.
+            self.directory.spare.rename(path)
+        if made is None or len(made) < needed:
+            path.unlink(missing_ok=True)
+            made = self._make(path, needed)
+        self._retired[self._number] = self._map
+        self._map, self._write, self._number = made, made.write, self._number + 1
+
+    def _make(self, path: Path, needed: int) -> mmap.mmap:
+        size = max(self._next_bytes, needed)
+        self._check_budget(size)
+        made = self._map_file(path, size)
+        self._next_bytes = min(2 * size, max(self._settings.segment_bytes, size))
+        return made
+
+    def _map_file(self, path: Path, size: int) -> mmap.mmap:
+        fd = os.open(path, _SEGMENT, 0o600)
+        try:
+            _allocate(fd, size)
+            return mmap.mmap(fd, size)
+        except BaseException:
+            path.unlink()
+            raise
         finally:
-            self._rotating.release()
+            os.close(fd)
 
-    def _has_room(self, size: int) -> bool:
-        if time.monotonic() - self._measured >= _MEASURE_SECONDS:
-            self._measure()
-        return self._older + self._size + size <= self._settings.max_bytes
+    def _check_budget(self, size: int) -> None:
+        if self._number == 1 and self._measured == 0.0:
+            self._measured = time.monotonic()
+            return  # the first segment
+        limit = self._settings.max_bytes
+        now = time.monotonic()
+        if self._used + size > limit and now - self._measured < _MEASURE_SECONDS:
+            raise SpoolFullError(f"the spool holds {limit} bytes that the bus has not taken")
+        self._used, self._measured = self.bytes_used(), now
+        if self._used + size > limit:
+            raise SpoolFullError(f"the spool holds {limit} bytes that the bus has not taken")
 
-    def _measure(self) -> None:
-        """Who ships deletes segments behind our back: look what is left."""
-        self._older = max(0, self.bytes_used() - self._size)
-        self._measured = time.monotonic()
+
+def _allocate(fd: int, size: int) -> None:
+    """Blocks for the whole file now: a full disk is an error here, not a SIGBUS in the middle of a copy."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+    else:  # macOS
+        zeros = bytes(1 << 16)
+        for at in range(0, size, len(zeros)):
+            os.pwrite(fd, zeros[: size - at], at)
+
+
+def _populate(made: mmap.mmap) -> None:
+    """Take the page faults of a new segment here, a part at a time: each part holds the GIL."""
+    for at in range(0, len(made), _POPULATE_BYTES):
+        try:
+            made.madvise(_POPULATE_WRITE, at, min(_POPULATE_BYTES, len(made) - at))
+        except OSError:
+            return  # an older kernel, or not Linux: the log calls take the faults
+        time.sleep(0.0005)
 
 
 def open_runs(directory: SpoolDirectory) -> dict[str, str]:

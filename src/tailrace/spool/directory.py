@@ -18,6 +18,8 @@ from tailrace.spool import About, SpoolInfo
 
 _SEGMENT = "segment-"
 _SUFFIX = ".frames"
+ASIDE = 0
+"""Number of the segment for calls that come while their own thread changes segments; the others count from 1."""
 REJECTED = "rejected"
 """Directory beside the producers': frames that the bus refused for good, kept for a person to look at."""
 
@@ -32,6 +34,7 @@ class SpoolDirectory:
         self.owner_lock = path / "owner.lock"
         self.ship_lock = path / "ship.lock"
         self.closed = path / "closed"
+        self.spare = path / "spare"
         self._about = path / "about.json"
 
     @property
@@ -43,10 +46,10 @@ class SpoolDirectory:
         return self.path.parent / REJECTED / f"{self.producer}{_SUFFIX}"
 
     def segment(self, number: int) -> Path:
-        return self.path / f"{_SEGMENT}{number:08d}{_SUFFIX}"
+        return self.path / ("aside" if number == ASIDE else f"{_SEGMENT}{number:08d}{_SUFFIX}")
 
     def segments(self) -> list[int]:
-        """Numbers of the segments there are, in order. Files of other names are left alone."""
+        """Numbers of the segments there are, in order, without the one aside. Other files are left alone."""
         try:
             names = [path.name for path in self.path.iterdir()]
         except FileNotFoundError:
@@ -151,7 +154,8 @@ def _info(directory: SpoolDirectory) -> SpoolInfo:
     for number in numbers:
         with contextlib.suppress(FileNotFoundError):
             status = directory.segment(number).stat()
-            left = status.st_size - (offset if number == segment else 0)
+            end = _filled(directory.segment(number)) if number == numbers[-1] else status.st_size
+            left = end - (offset if number == segment else 0)
             size += left
             if left and oldest is None:
                 oldest = max(0.0, time.time() - status.st_mtime)
@@ -165,6 +169,11 @@ def _info(directory: SpoolDirectory) -> SpoolInfo:
         bytes=size,
         oldest_seconds=oldest,
     )
+
+
+def _filled(path: Path) -> int:
+    """How far a preallocated segment is filled."""
+    return len(path.read_bytes().rstrip(b"\0"))
 
 
 def read_cursor(directory: SpoolDirectory) -> tuple[int, int]:

@@ -37,17 +37,18 @@ class Parsed(NamedTuple):
     damaged: int
 
 
-def pack(seq: int, topic: bytes, key: bytes, span: bytes, value: bytes) -> tuple[bytes, bytes, bytes]:
-    """Head, value and trailer: buffers for one writev, so that the value is not copied."""
+def pack(seq: int, topic: bytes, key: bytes, span: bytes, value: bytes) -> bytes:
+    """The frame as it stands in a segment."""
     head = HEADER.pack(MAGIC, 0, len(key), len(topic), len(value), seq, span) + topic + key
-    return head, value, TRAILER.pack(crc32(value, crc32(head)))
+    return b"".join((head, value, TRAILER.pack(crc32(value, crc32(head)))))
 
 
 def parse(buffer: bytes, base: int = 0, *, final: bool) -> Parsed:
     """The frames of a segment's bytes, which begin at offset `base` of it.
 
     Damaged bytes in front of a whole frame are skipped. Bytes at the end that are no whole frame are left for the
-    next call: their writer may be in the middle of them. With `final` nobody writes any more, and they are damage.
+    next call: their writer may be in the middle of them, and zeros are room that is not written yet. With `final`
+    nobody writes any more: zeros at the end are room that was left, anything else is damage.
     """
     frames: list[Frame] = []
     at, damaged = 0, 0
@@ -60,7 +61,7 @@ def parse(buffer: bytes, base: int = 0, *, final: bool) -> Parsed:
         found = _next_whole(buffer, at + 1, base)
         if found < 0:
             if final:
-                damaged += len(buffer) - at
+                damaged += len(buffer[at:].rstrip(b"\0"))
                 at = len(buffer)
             break
         damaged += found - at

@@ -6,10 +6,11 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from tailrace.spool.directory import SpoolDirectory, read_cursor, write_cursor
-from tailrace.spool.frame import Frame, parse
+from tailrace.spool.append import Spool
+from tailrace.spool.directory import ASIDE, SpoolDirectory, read_cursor, write_cursor
+from tailrace.spool.frame import MAGIC, Frame, parse
 
 _WINDOW = 1 << 20
 _CURSOR_SECONDS = 0.1
@@ -42,10 +43,15 @@ class _Segment:
 
 
 class Tail:
-    """Reads one spool directory; whoever makes one must hold its ship lock. Not thread-safe."""
+    """Reads one spool directory; whoever makes one must hold its ship lock. Not thread-safe.
 
-    def __init__(self, directory: SpoolDirectory) -> None:
+    `writer` is given where the spool is this process's own: it knows at once how far the frames go, and which segment
+    no append can reach any more. Elsewhere a segment is closed when it has a successor, or with `final`.
+    """
+
+    def __init__(self, directory: SpoolDirectory, writer: Spool | None = None) -> None:
         self.directory = directory
+        self._writer = writer
         first, offset = read_cursor(directory)
         self._segments: deque[_Segment] = deque()
         self._start = (first, offset)
@@ -55,16 +61,18 @@ class Tail:
         """Frames acknowledged through this object."""
         self.damaged_bytes = 0
 
-    def read(self, *, final: bool, max_bytes: int = _WINDOW) -> list[Pending]:
-        """The next frames, at least one if a whole one is there, about `max_bytes` of them; [] if there are none now.
+    def read(self, *, final: bool) -> list[Pending]:
+        """The next frames, at least one if a whole one is there, about a megabyte; [] if there are none now.
 
         `final`: the producer is gone, so what is torn stays torn.
         """
         self._look()
-        for at, segment in enumerate(self._segments):
-            if segment.closed_at is None and (final or at + 1 < len(self._segments)):
+        for segment in self._segments:
+            if self._writer and (segment.number, segment.offset) == self._writer.written():
+                break  # and there is no later one
+            if segment.closed_at is None and (final or ASIDE < segment.number < self._segments[-1].number):
                 segment.closed_at = time.monotonic()
-            found = self._read_segment(segment, max_bytes, complete=final or self._has_landed(segment))
+            found = self._read_segment(segment, complete=final or self._has_landed(segment))
             if found:
                 return found
         return []
@@ -84,52 +92,67 @@ class Tail:
     def settle(self, *, final: bool) -> None:
         """Delete segments that are closed and acknowledged, and note the cursor, at most ten times a second."""
         now = time.monotonic()
-        while self._segments and self._is_done(self._segments[0], final=final):
-            segment = self._segments.popleft()
-            self._note(segment.number + 1, 0)
+        for segment in [segment for segment in self._segments if self._is_done(segment, final=final)]:
+            if segment is next(self._in_order(), None):
+                self._note(segment.number + 1, 0)
+                self._start = (segment.number + 1, 0)
+            elif segment.number != ASIDE:
+                break  # the cursor only moves over what is gone
+            self._segments.remove(segment)
             with contextlib.suppress(FileNotFoundError):
                 self.directory.segment(segment.number).unlink()
-            self._start = (segment.number + 1, 0)
-        if self._segments and now - self._cursor_at >= _CURSOR_SECONDS:
-            self._note(self._segments[0].number, self._segments[0].settled)
+        if now - self._cursor_at >= _CURSOR_SECONDS:
+            self.flush_cursor()
 
     def is_empty(self) -> bool:
         """Whether everything that stands in the segments now has been read and acknowledged."""
         self._look()
-        return all(not s.pending and s.offset >= self._size(s) for s in self._segments)
+        return all(not segment.pending and self._at_end(segment) for segment in self._segments)
 
     def position(self) -> tuple[int, int]:
         """(segment, offset) below which everything is acknowledged."""
         for segment in self._segments:
-            if segment.pending or segment.settled < self._size(segment):
+            if segment.pending or not self._at_end(segment):
                 return segment.number, segment.settled
-        return (self._segments[-1].number, self._segments[-1].settled) if self._segments else self._start
+        last = self._segments[-1] if self._segments else None
+        return (last.number, last.settled) if last is not None and last.number != ASIDE else self._start
 
     def flush_cursor(self) -> None:
-        if self._segments:
-            self._note(self._segments[0].number, self._segments[0].settled)
+        first = next(self._in_order(), None)
+        if first is not None:
+            self._note(first.number, first.settled)
+
+    def _in_order(self) -> Iterator[_Segment]:
+        """All but the one aside: those over which the cursor moves."""
+        return (segment for segment in self._segments if segment.number != ASIDE)
 
     def _look(self) -> None:
-        known = self._segments[-1].number if self._segments else self._start[0] - 1
+        known = max([segment.number for segment in self._in_order()], default=self._start[0] - 1)
+        if not any(segment.number == ASIDE for segment in self._segments):
+            aside = _Segment(ASIDE, 0)
+            if not self._at_end(aside):
+                self._segments.appendleft(aside)
         for number in self.directory.segments():
             if number > known:
                 self._segments.append(_Segment(number, self._start[1] if number == self._start[0] else 0))
 
-    def _read_segment(self, segment: _Segment, max_bytes: int, *, complete: bool) -> list[Pending]:
+    def _read_segment(self, segment: _Segment, *, complete: bool) -> list[Pending]:
+        size = _WINDOW
         while True:
-            buffer = self._bytes(segment, max_bytes)
-            whole = len(buffer) < max_bytes
-            parsed = parse(buffer, segment.offset, final=complete and whole)
-            self.damaged_bytes += parsed.damaged
-            segment.offset += parsed.consumed
-            found = [Pending(frame, segment) for frame in parsed.frames]
-            segment.pending.extend(found)
-            if not segment.pending:
-                segment.settled = segment.offset
-            if found or whole:
-                return found
-            if not parsed.consumed:
-                max_bytes *= 2  # one frame larger than the window
+            buffer = self._bytes(segment, size)
+            parsed = parse(buffer, segment.offset, final=False)
+            if parsed.frames or len(buffer) < size or not any(buffer[: len(MAGIC)]):
+                break
+            size *= 2  # one frame larger than the window, or damage as large
+        if not parsed.frames and complete and buffer:
+            parsed = parse(self._bytes(segment, self._size(segment)), segment.offset, final=True)
+        self.damaged_bytes += parsed.damaged
+        segment.offset += parsed.consumed
+        found = [Pending(frame, segment) for frame in parsed.frames]
+        segment.pending.extend(found)
+        if not segment.pending:
+            segment.settled = segment.offset
+        return found
 
     def _bytes(self, segment: _Segment, size: int) -> bytes:
         try:
@@ -141,6 +164,10 @@ class Tail:
         finally:
             os.close(fd)
 
+    def _at_end(self, segment: _Segment) -> bool:
+        """Whether nothing was appended behind what was read."""
+        return not any(self._bytes(segment, len(MAGIC)))
+
     def _size(self, segment: _Segment) -> int:
         try:
             return self.directory.segment(segment.number).stat().st_size
@@ -149,9 +176,14 @@ class Tail:
 
     def _has_landed(self, segment: _Segment) -> bool:
         """Whether every append that began before the segment was closed must be in it by now."""
-        return segment.closed_at is not None and time.monotonic() - segment.closed_at >= _SETTLE_SECONDS
+        if segment.closed_at is None:
+            return False
+        if self._writer:
+            return self._writer.is_let_go(segment.number)
+        return time.monotonic() - segment.closed_at >= _SETTLE_SECONDS
 
     def _is_done(self, segment: _Segment, *, final: bool) -> bool:
+        """Whether the segment can go: nothing comes to it any more, and all that came was read and acknowledged."""
         if segment.closed_at is None or segment.pending or not (final or self._has_landed(segment)):
             return False
         return segment.offset >= self._size(segment)
