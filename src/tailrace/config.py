@@ -44,7 +44,7 @@ class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     directory: str | None = None
     """None: `<home>/spool`."""
-    segment_bytes: int = 8 << 20
+    segment_bytes: int = 4 << 20
     """A segment is closed at about this size and deleted once the bus has acknowledged all of it."""
     max_bytes: int = 1 << 30
     """Budget of one process. Beyond it events are dropped, counted, and the document shows it."""
@@ -77,6 +77,16 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     their later events follow as partial documents, which the index stage joins."""
 
 
+class RedactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is masked in payloads before they leave the process, beside the built-in keys and patterns."""
+
+    enabled: bool = True
+    keys: list[str] = []
+    """Further key names whose values are masked, in any spelling (`ssn`, `cardNumber`). Not from the environment."""
+    patterns: dict[str, str] = {}
+    """Name -> regular expression (hyperscan's syntax) whose matches are masked as `[redacted:<name>]`."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting of tailrace. Build it with `load()`; fields are documented where they are used."""
 
@@ -102,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolSettings = SpoolSettings()
     sample: SampleSettings = SampleSettings()
     aggregate: AggregateSettings = AggregateSettings()
+    redact: RedactSettings = RedactSettings()
 
     @property
     def home_path(self) -> Path:

@@ -21,7 +21,6 @@ from tailrace.logger import Stats
 from tailrace.logger.context import RunState, Scope
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
-from tailrace.spool.directory import inspect
 from tailrace.spool.frame import pack
 
 _WARN_SECONDS = 60.0
@@ -181,7 +180,7 @@ class Recorder:
                 sys.stderr.write(f"tailrace: {line}\n")
 
     def stats(self) -> Stats:
-        """Exact when no other thread is in the middle of a call. Reads the spool directory: not for a hot path."""
+        """Exact when no other thread is in the middle of a call. A few system calls: not for a hot path."""
         with self._counting:
             # Asking the counter takes a number from it: `seq` may skip, which nothing minds; `n` counts without holes.
             calls = next(self._seq) - self._asked
@@ -191,10 +190,11 @@ class Recorder:
         state = self._publisher.state if self._publisher else None
         acked = self._acked_before + (state.acked if state else 0)
         spool = self._spool
-        mine = None
-        if spool is not None and acked < accepted:
-            found = (info for info in inspect(self.config.spool_path) if info.producer == self.producer)
-            mine = next(found, None)
+        behind, oldest = 0, None
+        if spool is not None:
+            place = state.position if state else (0, 0)
+            behind = spool.bytes_behind(place)
+            oldest = spool.age_of(place) if behind else None
         return Stats(
             calls=calls,
             accepted=accepted,
@@ -202,8 +202,8 @@ class Recorder:
             acked=acked,
             rejected=self._rejected_before + (state.rejected if state else 0),
             dropped=dropped,
-            spool_bytes=mine.bytes if mine else 0,
-            oldest_unshipped_seconds=mine.oldest_seconds if mine else None,
+            spool_bytes=behind,
+            oldest_unshipped_seconds=oldest,
             trouble=state.trouble if state else "",
         )
 

@@ -25,6 +25,8 @@ _MEASURE_SECONDS = 1.0
 _POPULATE_WRITE = 23
 """MADV_POPULATE_WRITE of Linux 5.14: take the page faults now."""
 _POPULATE_BYTES = 256 << 10
+_ZEROS = bytes(256 << 10)
+_REFERENCES = 4
 
 
 class SpoolFullError(SpoolError):
@@ -52,6 +54,7 @@ class Spool:
         self._used = 0
         self._retired: dict[int, mmap.mmap] = {}
         self._spare: mmap.mmap | None = None
+        self._idle: tuple[int, mmap.mmap] | None = None
         self._runs_fd = os.open(self.directory.runs, _NOTES, 0o600)
         self._number = 1
         self._next_bytes = min(_FIRST_BYTES, settings.segment_bytes)
@@ -79,7 +82,11 @@ class Spool:
         os.write(self._runs_fd, b"\n" + msgspec.json.encode(["-", run, ""]) + b"\n")
 
     def prepare(self) -> None:
-        """Make the next segment while the present one still has room, so that no log call needs to. Any thread."""
+        """Have the next segment ready before it is needed, so that no log call makes it. Blocks for the disk.
+
+        Called by the publisher, every few milliseconds. Also lets go of older mappings, which count as memory.
+        """
+        self._trim()
         if self._spare is not None or self._map.tell() * 2 < len(self._map):
             return
         with contextlib.suppress(OSError, SpoolError):  # the log call that needs it will meet the same, and count it
@@ -87,7 +94,22 @@ class Spool:
                 if self._spare is None:
                     self._spare = self._make(self.directory.spare, 0)
                 spare = self._spare
-            _populate(spare)
+            _warm(self.directory.spare, spare)
+
+    def reuse(self, number: int) -> bool:
+        """Take an acknowledged segment for the next one: its pages are there already. False: it may be deleted."""
+        with self._turn:
+            if self._idle is None or self._idle[0] != number or self._spare is not None:
+                return False
+            idle, self._idle = self._idle[1], None
+            try:
+                self.directory.segment(number).rename(self.directory.spare)
+                _fill_with_zeros(self.directory.spare, len(idle))
+            except OSError:
+                return False
+            idle.seek(0)
+            self._spare = idle
+        return True
 
     def sync(self) -> None:
         """Returns when all that was appended before the call survives a power cut. Blocks for the disk."""
@@ -107,24 +129,45 @@ class Spool:
                 return number, place
 
     def is_let_go(self, number: int) -> bool:
-        """Whether no append can still be on its way into that segment: it may be deleted once it is acknowledged."""
-        retired = self._retired.get(number)
-        if retired is None:
-            return ASIDE < number < self._number
-        # A thread that was interrupted between taking `_write` and calling it holds one more reference.
-        if sys.getrefcount(retired) > 3:  # noqa: PLR2004 - `_retired`, the local name, the argument
-            return False
-        del self._retired[number]
-        return True
+        """Whether no append can still be on its way into that segment: it may go once it is acknowledged."""
+        self._trim()
+        return ASIDE < number < self._number and number not in self._retired
+
+    def _trim(self) -> None:
+        """Let go of the mappings of older segments, but for one that may be used again."""
+        for number, retired in list(self._retired.items()):
+            # A thread that was interrupted between taking `_write` and calling it holds one more reference. The
+            # others: `_retired`, the list, its pair, the local name, the argument.
+            if sys.getrefcount(retired) <= _REFERENCES:
+                if self._idle is None and len(retired) == self._settings.segment_bytes:
+                    self._idle = (number, retired)
+                del self._retired[number]
+
+    def bytes_behind(self, place: tuple[int, int]) -> int:
+        """Bytes appended behind a place that `written` or a reader gave."""
+        number, end = self.written()
+        if place[0] >= number:
+            return max(0, end - place[1])
+        older = sum(self._size(each) for each in range(max(1, place[0]), number))
+        return max(0, older + end - place[1])
+
+    def age_of(self, place: tuple[int, int]) -> float | None:
+        """Seconds since something was last appended to the segment of that place; None if it is gone."""
+        try:
+            return max(0.0, time.time() - self.directory.segment(max(1, place[0])).stat().st_mtime)
+        except FileNotFoundError:
+            return None
 
     def bytes_used(self) -> int:
         """Bytes of the segments that are not deleted yet, as far as they are filled."""
-        total = self._map.tell()
-        for number in self.directory.segments():
-            if number < self._number:
-                with contextlib.suppress(FileNotFoundError):
-                    total += self.directory.segment(number).stat().st_size
-        return total
+        older = sum(self._size(number) for number in self.directory.segments() if number < self._number)
+        return older + self._map.tell()
+
+    def _size(self, number: int) -> int:
+        try:
+            return self.directory.segment(number).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def mark_closed(self) -> None:
         """Note that the producer ends in order."""
@@ -148,13 +191,17 @@ class Spool:
                 return
             self._turning = True
             try:
-                with contextlib.suppress(ValueError):
-                    self._write(frame)  # another thread has changed segments meanwhile
-                    return
-                self._turn_over(len(frame))
-                self._write(frame)
+                while not self._fits(frame):  # other threads may have changed segments, or filled the new one
+                    self._turn_over(len(frame))
             finally:
                 self._turning = False
+
+    def _fits(self, frame: bytes) -> bool:
+        try:
+            self._write(frame)
+        except ValueError:
+            return False
+        return True
 
     def _write_aside(self, frame: bytes) -> None:
         """Into segment 0, which only such calls use: it is there from the start, so nothing is left to interrupt."""
@@ -174,6 +221,7 @@ class Spool:
             made = self._make(path, needed)
         self._retired[self._number] = self._map
         self._map, self._write, self._number = made, made.write, self._number + 1
+        self._trim()
 
     def _make(self, path: Path, needed: int) -> mmap.mmap:
         size = max(self._next_bytes, needed)
@@ -211,19 +259,30 @@ def _allocate(fd: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
     else:  # macOS
-        zeros = bytes(1 << 16)
-        for at in range(0, size, len(zeros)):
-            os.pwrite(fd, zeros[: size - at], at)
+        for at in range(0, size, len(_ZEROS)):
+            os.pwrite(fd, _ZEROS[: size - at], at)
 
 
-def _populate(made: mmap.mmap) -> None:
-    """Take the page faults of a new segment here, a part at a time: each part holds the GIL."""
+def _warm(path: Path, made: mmap.mmap) -> None:
+    """Have the pages of a new segment allocated and mapped, so that no log call waits for a file system's journal.
+
+    First by writing zeros, which gives the GIL away; then the page faults, which are short now and hold it.
+    """
+    _fill_with_zeros(path, len(made))
     for at in range(0, len(made), _POPULATE_BYTES):
         try:
             made.madvise(_POPULATE_WRITE, at, min(_POPULATE_BYTES, len(made) - at))
         except OSError:
             return  # an older kernel, or not Linux: the log calls take the faults
-        time.sleep(0.0005)
+
+
+def _fill_with_zeros(path: Path, size: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        for at in range(0, size, len(_ZEROS)):
+            os.pwrite(fd, _ZEROS[: size - at], at)
+    finally:
+        os.close(fd)
 
 
 def open_runs(directory: SpoolDirectory) -> dict[str, str]:

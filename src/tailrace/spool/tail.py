@@ -99,8 +99,9 @@ class Tail:
             elif segment.number != ASIDE:
                 break  # the cursor only moves over what is gone
             self._segments.remove(segment)
-            with contextlib.suppress(FileNotFoundError):
-                self.directory.segment(segment.number).unlink()
+            if final or self._writer is None or not self._writer.reuse(segment.number):
+                with contextlib.suppress(FileNotFoundError):
+                    self.directory.segment(segment.number).unlink()
         if now - self._cursor_at >= _CURSOR_SECONDS:
             self.flush_cursor()
 
