@@ -6,10 +6,9 @@ Layers, strongest first: keyword arguments, environment `TAILRACE_*` (nested by 
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,9 @@ _ENV_PREFIX = "TAILRACE_"
 _ENV_FOREIGN = ("TAILRACE_TEST_",)
 
 _KAFKA_RECORD_LIMIT = 1_000_000
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_DAY = 86_400.0
+_LONG = 36_500 * _DAY
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -154,7 +156,7 @@ def load_with_origins(
     directory: Path | None = None,
 ) -> Loaded:
     """As `load()`, from the given environment and directory (default: the process's own), with origins."""
-    directory = directory or Path.cwd()
+    directory = directory or Path()
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -169,6 +171,8 @@ def load_with_origins(
         config = msgspec.convert(merged, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error, origins)) from error
+    except UnicodeEncodeError as error:  # the environment may hold bytes that are not UTF-8
+        raise ConfigError(f"a setting's value is not Unicode text: {error.object!r}; write it anew") from error
     _check_ranges(config, origins)
     return Loaded(config, origins)
 
@@ -176,17 +180,24 @@ def load_with_origins(
 def _toml_layers(directory: Path) -> Iterator[tuple[dict[str, Any], str]]:
     project = directory / "pyproject.toml"
     if project.is_file():
-        yield _read_toml(project).get("tool", {}).get("tailrace", {}), f"{project} [tool.tailrace]"
-    own = directory / "tailrace.toml"
-    if own.is_file():
-        yield _read_toml(own), str(own)
+        source = f"{project.absolute()} [tool.tailrace]"
+        tools = _read_toml(project).get("tool")
+        own = tools.get("tailrace", {}) if isinstance(tools, dict) else {}
+        if not isinstance(own, dict):
+            raise ConfigError(f"{source} is not a table; write its settings below it as key = value")
+        yield own, source
+    own_file = directory / "tailrace.toml"
+    if own_file.is_file():
+        yield _read_toml(own_file), str(own_file.absolute())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - most processes have no such file
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise ConfigError(f"{path.absolute()} cannot be read: {error}") from error
 
 
 def _environment_layers(environ: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -206,12 +217,17 @@ def _check_keys(layer: Mapping[str, Any], struct: type[msgspec.Struct], source: 
     fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
     for key, value in layer.items():
         if key not in fields:
-            close = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-            fix = f"did you mean {path + close[0]!r}?" if close else f"known keys: {', '.join(sorted(fields))}"
-            raise ConfigError(f"unknown setting {path + key!r} in {source}; {fix}")
+            raise ConfigError(f"unknown setting {f'{path}{key}'!r} in {source}; {_nearest(key, fields, path)}")
         nested = fields[key]
         if isinstance(value, Mapping) and isinstance(nested, type) and issubclass(nested, msgspec.Struct):
             _check_keys(value, nested, source, f"{path}{key}.")
+
+
+def _nearest(key: object, known: Iterable[str], path: str) -> str:
+    import difflib  # noqa: PLC0415 - for a wrong setting only
+
+    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    return f"did you mean {path + close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, str], source: str, path: str) -> None:
@@ -226,22 +242,38 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, st
 def _explain(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
     reason, _, where = str(error).partition(" - at `$.")
     key = where.rstrip("`")
-    source = origins.get(key, "the settings")
+    setting = key.partition("[")[0]  # `redact.keys[0]` was given as `redact.keys`, or as keys below it
+    given = (source for name, source in origins.items() if name == setting or name.startswith(f"{setting}."))
+    source = next(given, "the settings")
     return f"setting {key!r} from {source} is not valid: {reason}"
 
 
 def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
+    topics, spool, sample, aggregate = config.topics, config.spool, config.sample, config.aggregate
     checks = (
-        ("sample.rate", 0.0 <= config.sample.rate <= 1.0, "a number from 0 to 1"),
-        ("spool.segment_bytes", config.spool.segment_bytes >= 1 << 12, "at least 4096"),
-        ("spool.max_event_bytes", 1 << 10 <= config.spool.max_event_bytes <= _KAFKA_RECORD_LIMIT, "1024 to 1000000"),
-        ("topics.max_topics", config.topics.max_topics >= 1, "at least 1"),
-        ("topics.partitions", (config.topics.partitions or 1) >= 1, "at least 1"),
-        ("exit_timeout", config.exit_timeout >= 0, "0 or more seconds"),
         ("workflow_name", bool(config.workflow_name), "a name that is not empty"),
-        ("prefix", bool(config.prefix) and len(config.prefix) <= 80, "1 to 80 characters"),  # noqa: PLR2004
+        ("prefix", _PREFIX.fullmatch(config.prefix), "1 to 80 of the characters of topic names: A-Z a-z 0-9 . _ -"),
+        ("exit_timeout", _within(config.exit_timeout, 0, _DAY), "0 to 86400 seconds"),
+        ("topics.partitions", _within(topics.partitions, 1, 10_000), "1 to 10000"),
+        ("topics.replication", _within(topics.replication, 1, 1_000), "1 to 1000"),
+        ("topics.retention_hours", _within(topics.retention_hours, 0.001, 1e6), "0.001 to 1000000 hours"),
+        ("topics.max_topics", topics.max_topics >= 1, "at least 1"),
+        ("spool.segment_bytes", spool.segment_bytes >= 1 << 12, "at least 4096"),
+        ("spool.max_bytes", spool.max_bytes >= 0, "0 or more bytes"),
+        ("spool.max_event_bytes", _within(spool.max_event_bytes, 1 << 10, _KAFKA_RECORD_LIMIT), "1024 to 1000000"),
+        ("sample.rate", _within(sample.rate, 0, 1), "a number from 0 to 1"),
+        ("sample.decision_wait", _within(sample.decision_wait, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
+        ("sample.grace", _within(sample.grace, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
+        ("aggregate.live_after", _within(aggregate.live_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
+        ("aggregate.abandon_after", _within(aggregate.abandon_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
+        ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
     )
     for key, ok, wanted in checks:
         if not ok:
             source = origins.get(key, "the defaults")
             raise ConfigError(f"setting {key!r} from {source} is out of range; it takes {wanted}")
+
+
+def _within(value: float | None, low: float, high: float) -> bool:
+    """None, which stands for a default, is within any range; NaN is within none."""
+    return value is None or low <= value <= high

@@ -56,7 +56,10 @@ class RunState:
 class Scope:
     """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
 
-    __slots__ = ("action", "agent", "interaction", "iteration", "level", "parent", "run", "span")
+    __slots__ = (
+        *("action", "agent", "interaction", "iteration", "level", "parent", "run", "span"),
+        *("wire", "wired_for"),
+    )
 
     def __init__(
         self,
@@ -77,6 +80,10 @@ class Scope:
         self.action = action
         self.agent = agent
         self.span = bytes.fromhex(action or interaction or iteration or "0" * 16)
+        self.wire = ""
+        """The part of an event's JSON that all events of the scope share; made by the recorder with the first."""
+        self.wired_for = ""
+        """The producer whose id stands in `wire`."""
 
     def inner(self, level: str, node: str, agent: str = "") -> Scope:
         """The scope of a node that begins here. A node of a higher level leaves the lower ones behind."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from tailrace.logger import FlushResult, Stats
-from tailrace.logger.context import name_of
+from tailrace.logger.context import Scope, current, name_of
 from tailrace.logger.flat import FlatApi
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.scopes import Run
@@ -33,6 +33,14 @@ class Logger(FlatApi):
 
     def _recorder(self) -> Recorder:
         return self._recorder_now()
+
+    def _place(self) -> tuple[Recorder, Scope]:
+        recorder, scope = self._recorder_now(), current.get()
+        if scope is not None and scope.run.is_open:  # nearly always: no need to look further
+            workflow = self._workflow or recorder.config.workflow_name
+            if scope.run.workflow == workflow:
+                return recorder, scope
+        return recorder, self._scope()
 
     def run(self, *, session: str | None = None, tags: Iterable[str] = (), **fields: Any) -> Run:
         """A run, as a block: `with log.run(session="c-17", tags=["beta"]) as run:`. Works in `async with` too."""

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
@@ -17,6 +17,7 @@ from tailrace.config import Config
 from tailrace.errors import SpoolError
 from tailrace.event import payload, types
 from tailrace.event.ids import Clock, new_producer_id, new_run_id
+from tailrace.event.redact import Redactor
 from tailrace.logger import Stats
 from tailrace.logger.context import RunState, Scope
 from tailrace.publish.thread import Publisher
@@ -24,24 +25,7 @@ from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.frame import pack
 
 _WARN_SECONDS = 60.0
-
-
-class _Draft(msgspec.Struct, omit_defaults=True):
-    """An `Event` before encoding: the same fields in the same order, `data` any value."""
-
-    id: str
-    seq: int
-    pid: str
-    run: str
-    workflow: str
-    type: str
-    ts: str
-    iteration: str = ""
-    interaction: str = ""
-    action: str = ""
-    agent: str = ""
-    n: int = -1
-    data: Any = None
+_DATA = b',"data":'
 
 
 class Recorder:
@@ -55,7 +39,6 @@ class Recorder:
         self.config = config
         self.topics = Topics(config.prefix)
         self.producer = new_producer_id()
-        self.clock = Clock()
         self._seq = itertools.count()
         self._asked = 0
         self._counting = threading.RLock()  # a signal handler may count while its thread counts
@@ -68,6 +51,9 @@ class Recorder:
         self._synced = 0
         self._acked_before = 0
         self._rejected_before = 0
+        self._now = Clock().now
+        self._redact = self._redactor()
+        self._max_event_bytes = config.spool.max_event_bytes
 
     def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
         """Begin a run of the workflow and record that it began."""
@@ -89,48 +75,37 @@ class Recorder:
             with contextlib.suppress(OSError):  # costs a word too many: that the run's producer is gone
                 self._spool.run_ended(run.run_id)
 
-    def record(self, scope: Scope, type_: str, data: Any) -> bool:
-        """Accept one event: True if it is on the spool, False if it is counted as dropped. Never raises."""
-        try:
-            self._accept(scope, type_, data)
-        except SpoolFullError as error:
-            self._drop(scope.run, "spool_full", str(error))
-        except (OSError, SpoolError) as error:
-            self._drop(scope.run, "io_error", str(error))
-        except Exception as error:  # noqa: BLE001 - an error of ours must not become one of the agent's
-            self._drop(scope.run, "internal", f"{type(error).__name__}: {error}")
-        else:
-            return True
-        return False
+    def record(self, scope: Scope, type_: str, data: msgspec.Struct) -> bool:
+        """Accept one event: True if it is on the spool, False if it is counted as dropped. Never raises.
 
-    def _accept(self, scope: Scope, type_: str, data: Any) -> None:
-        seq = next(self._seq)
+        The event's JSON is put together here: what is the same for every event of a scope is encoded once
+        (`Scope.wire`), and only `data` is encoded for each call.
+        """
         run = scope.run
-        if run.producer is not self.producer:
-            self._adopt(run)
-        draft = _Draft(
-            f"{self.producer}-{seq}",
-            seq,
-            self.producer,
-            run.run_id,
-            run.workflow,
-            type_,
-            self.clock.now(),
-            scope.iteration,
-            scope.interaction,
-            scope.action,
-            scope.agent,
-            next(run.count),
-            data,
-        )
-        value = payload.encode(draft)
-        if len(value) > self.config.spool.max_event_bytes:
-            draft.data = payload.shorten(data)
-            value = payload.encode(draft)
-        spool = self._spool or self._start()
-        spool.append(pack(seq, run.topic, run.key, scope.span, value))
-        if run.kept is not None:
-            run.kept.append(value)
+        try:
+            seq = next(self._seq)
+            producer = self.producer
+            if run.producer is not producer:
+                self._adopt(run)
+            if scope.wired_for is not producer:
+                _wire(scope, producer)
+            head = (
+                f'{{"id":"{producer}-{seq}","seq":{seq},{scope.wire}"type":"{type_}",'
+                f'"ts":"{self._now()}","n":{next(run.count)},"data":'
+            ).encode()
+            value = self._redact(b"".join((head, payload.encode(data), b"}")))
+            if len(value) > self._max_event_bytes:
+                value = self._redact(b"".join((head, payload.encode(payload.shorten(data)), b"}")))
+            (self._spool or self._start()).append(pack(seq, run.topic, run.key, scope.span, value))
+            if run.kept is not None:
+                run.kept.append(value)
+        except SpoolFullError as error:
+            return self._drop(run, "spool_full", str(error))
+        except (OSError, SpoolError) as error:
+            return self._drop(run, "io_error", str(error))
+        except Exception as error:  # noqa: BLE001 - an error of ours must not become one of the agent's
+            return self._drop(run, "internal", f"{type(error).__name__}: {error}")
+        return True
 
     def _adopt(self, run: RunState) -> None:
         """The first event of a run from this producer: its numbers begin, and its spool notes the open run."""
@@ -165,11 +140,27 @@ class Recorder:
         else:
             self._publisher = publisher
 
-    def _drop(self, run: RunState, reason: str, detail: str) -> None:
+    def _redactor(self) -> Callable[[bytes], bytes]:
+        """What masks an encoded event; an event that cannot be masked is not passed on as it is."""
+        if not self.config.redact.enabled:
+            return lambda value: value
+        redact = Redactor(self.config.redact, self.warn).redact
+
+        def masked(value: bytes) -> bytes:
+            try:
+                return redact(value)
+            except Exception as error:  # noqa: BLE001 - what it holds is not known, so none of it goes on
+                self.warn(f"an event could not be searched for secrets, its data is left out: {error!r}", key="redact")
+                return value[: value.index(_DATA) + len(_DATA)] + b'{"$redaction_failed":true}}'
+
+        return masked
+
+    def _drop(self, run: RunState, reason: str, detail: str) -> bool:
         with self._counting:
             self._dropped[reason] = self._dropped.get(reason, 0) + 1
             run.dropped[reason] = run.dropped.get(reason, 0) + 1
         self.warn(f"events are dropped ({reason}): {detail}", key=reason)
+        return False
 
     def warn(self, line: str, *, key: str = "publisher") -> None:
         """One line on stderr, at most one a minute a key; not through `logging`, whose handlers may log to us."""
@@ -258,6 +249,22 @@ class Recorder:
         """In a forked child: let go of the parent's files without touching what they hold."""
         if self._spool is not None:
             self._spool.release()
+
+
+def _wire(scope: Scope, producer: str) -> None:
+    """Encode what each event of the scope says alike."""
+    fields = {
+        "pid": producer,
+        "run": scope.run.run_id,
+        "workflow": scope.run.workflow,
+        "iteration": scope.iteration,
+        "interaction": scope.interaction,
+        "action": scope.action,
+        "agent": scope.agent,
+    }
+    present = {name: value for name, value in fields.items() if value or name in ("pid", "run", "workflow")}
+    scope.wire = msgspec.json.encode(present).decode()[1:-1] + ","
+    scope.wired_for = producer
 
 
 def _own_threads() -> int:

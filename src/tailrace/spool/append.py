@@ -138,10 +138,10 @@ class Spool:
         for number, retired in list(self._retired.items()):
             # A thread that was interrupted between taking `_write` and calling it holds one more reference. The
             # others: `_retired`, the list, its pair, the local name, the argument.
-            if sys.getrefcount(retired) <= _REFERENCES:
-                if self._idle is None and len(retired) == self._settings.segment_bytes:
-                    self._idle = (number, retired)
-                del self._retired[number]
+            if sys.getrefcount(retired) > _REFERENCES or self._retired.pop(number, None) is None:
+                continue
+            if self._idle is None and len(retired) == self._settings.segment_bytes:
+                self._idle = (number, retired)
 
     def bytes_behind(self, place: tuple[int, int]) -> int:
         """Bytes appended behind a place that `written` or a reader gave."""

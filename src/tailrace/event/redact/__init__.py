@@ -1,0 +1,107 @@
+"""Masks secrets in what was logged, before it leaves the process.
+
+One hyperscan pass over the encoded event finds what may be a secret; it sees through JSON's escapes, and its false hits
+cost time alone. Only on a hit the event's `data` is decoded and masked exactly. The envelope (ids, names, times) is
+never changed, and an event that holds no secret comes back byte for byte.
+
+Masked are whole values under secret-like keys (`[redacted]`) and, in any text, what looks like a secret
+(`[redacted:<name>]`) or is given to a secret-like key (`password=[redacted]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tailrace.config import RedactSettings
+from tailrace.errors import ConfigError
+from tailrace.event import decode, encode
+from tailrace.event.redact.assignments import Assignments
+from tailrace.event.redact.keys import SecretKeys
+from tailrace.event.redact.shapes import SHAPES
+from tailrace.event.redact.tree import Mask, TreeMask
+
+if TYPE_CHECKING:
+    from tailrace.event.redact.own import OwnPattern
+    from tailrace.event.redact.scan import Scanner
+
+
+class Redactor:
+    """Masks by the settings. For any thread, in signal handlers, and after a fork.
+
+    Making the first one of a process takes about 60 ms, importing hyperscan and compiling, so that no logging call
+    waits for it. Where hyperscan does not run, every event takes the exact way, and `warn` is told so.
+
+    Raises:
+        ConfigError: an own pattern or key cannot be used; the message names it.
+    """
+
+    def __init__(self, settings: RedactSettings, warn: Callable[[str], None]) -> None:
+        self._keys = SecretKeys(settings.keys)
+        self._own = _own_patterns(settings)
+        # Own patterns go first: they are written for what was logged, not for masks.
+        self._masks: list[Mask] = [each.mask for each in self._own]
+        self._masks += [each.mask for each in SHAPES]
+        self._masks += [Assignments(self._keys).mask]
+        self._all = [*range(len(self._masks))]
+        self._needs_whole_strings = any(pattern.needs_whole_strings for pattern in self._own)
+        self._scanner = _scanner(self._own, self._keys, warn)
+
+    def redact(self, value: bytes) -> bytes:
+        """An encoded event with every secret in its `data` masked; the same object if there is none.
+
+        Raises:
+            DecodeError, MsgspecError, RecursionError: the event cannot be read back; what it holds is not known.
+        """
+        found = self._scanner.found(value) if self._scanner else self._all
+        if self._own and (self._needs_whole_strings or b"\\" in value):  # escapes may hide what they look for
+            found = [*range(len(self._own)), *found]
+        return self._exactly(value, set(found)) if found else value
+
+    def _exactly(self, value: bytes, found: set[int]) -> bytes:
+        event = decode(value)
+        data = msgspec.json.decode(event.data)
+        is_secret = self._keys.names_a_secret if self._all[-1] in found else _never
+        tree = TreeMask(is_secret, [self._masks[number] for number in sorted(found)])
+        tree.mask(data)
+        if not tree.changed:
+            return value
+        return encode(msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(data))))
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+def _own_patterns(settings: RedactSettings) -> list[OwnPattern]:
+    if not settings.patterns:
+        return []
+    try:
+        from tailrace.event.redact.own import OwnPattern  # noqa: PLC0415 - slow to import, and not everywhere there
+    except ImportError as error:
+        raise ConfigError(
+            f"setting 'redact.patterns' needs hyperscan, which alone runs any pattern in bounded time; it cannot be"
+            f" imported here: {error}"
+        ) from error
+    return [OwnPattern(name, source) for name, source in settings.patterns.items()]
+
+
+def _scanner(own: list[OwnPattern], keys: SecretKeys, warn: Callable[[str], None]) -> Scanner | None:
+    """What finds all that `Redactor` masks, by the same numbers; None where hyperscan does not run."""
+    try:
+        from tailrace.event.redact import scan  # noqa: PLC0415 - as above
+    except ImportError as error:
+        warn(f"redaction is slower than it could be: hyperscan cannot be imported: {error}")
+        return None
+    expressions = [(pattern.expression, scan.ONCE | scan.TEXT) for pattern in own]
+    expressions += [(shape.expression.encode(), scan.ONCE) for shape in SHAPES]
+    expressions += [
+        (f"(?i){keys.expression}".encode(), scan.ONCE if keys.expression.isascii() else scan.ONCE | scan.TEXT)
+    ]
+    try:
+        return scan.scanner(tuple(expressions))
+    except scan.RefusedError as error:
+        warn(f"redaction is slower than it could be: hyperscan does not run here: {error}")
+        return None
