@@ -23,6 +23,7 @@ from tailrace.logger.context import RunState, Scope
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.frame import pack
+from tailrace.spool.keeper import Keeper
 
 _WARN_SECONDS = 60.0
 _DATA = b',"data":'
@@ -46,6 +47,7 @@ class Recorder:
         self._warned: dict[str, float] = {}
         self._spool: Spool | None = None
         self._publisher: Publisher | None = None
+        self._keeper: Keeper | None = None
         self._starting = threading.RLock()
         self._no_spool = 0.0
         self._synced = 0
@@ -127,18 +129,22 @@ class Recorder:
                     self._no_spool = time.monotonic() + 1.0  # not at every call
                     raise
                 self._spool = spool
-                if self.config.publish == "internal":
-                    self._publish(spool)
+                self._look_after(spool)
             return self._spool
 
-    def _publish(self, spool: Spool) -> None:
-        publisher = Publisher(self.config, spool, self.warn)
-        try:
-            publisher.start()
-        except RuntimeError:  # the interpreter is shutting down: the next process ships this spool
-            spool.ship_lock.release()
-        else:
-            self._publisher = publisher
+    def _look_after(self, spool: Spool) -> None:
+        """Start the thread that ships the spool, or, where others ship it, the one that keeps it ready."""
+        with contextlib.suppress(RuntimeError):  # the interpreter is shutting down: the next process ships this spool
+            if self.config.publish == "internal":
+                publisher = Publisher(self.config, spool, self.warn)
+                publisher.start()
+                self._publisher = publisher
+            else:
+                keeper = Keeper(spool)
+                keeper.start()
+                self._keeper = keeper
+            return
+        spool.ship_lock.release()
 
     def _redactor(self) -> Callable[[bytes], bytes]:
         """What masks an encoded event; an event that cannot be masked is not passed on as it is."""
@@ -228,6 +234,9 @@ class Recorder:
         self._spool = self._publisher = None  # a later call makes a spool of its own
         self.producer = new_producer_id()
         spool.mark_closed()
+        if self._keeper:
+            self._keeper.stop()
+            self._keeper = None
         done = publisher.stop(timeout) if publisher else False
         if publisher:
             self._acked_before += publisher.state.acked
@@ -244,6 +253,8 @@ class Recorder:
             self._spool.mark_closed()
         if self._publisher is not None:
             self._publisher.retire(self.config.exit_timeout)
+        if self._keeper is not None:
+            self._keeper.stop()
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's files without touching what they hold."""
