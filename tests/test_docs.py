@@ -119,6 +119,8 @@ def settings(struct=Config, path=""):
     for field in msgspec.structs.fields(struct):
         if isinstance(field.default, msgspec.Struct):
             yield from settings(type(field.default), f"{path}{field.name}.")
+        elif field.default is msgspec.NODEFAULT:
+            yield path + field.name, field.default_factory()
         else:
             yield path + field.name, field.default
 

@@ -4,11 +4,11 @@ from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.document.strategies import RUN, events, runs
 
 from tailrace.document import Document, collect, join, of
 from tailrace.document.restore import restore
 from tailrace.document.view import render
+from tests.document.strategies import RUN, events, runs
 
 
 def document_of(found):

@@ -1,13 +1,14 @@
-"""The spool: append-only segment files in which an event is safe when the log call returns.
+"""The spool: append-only, mapped segment files in which an event is safe when the log call returns.
 
 One directory a producer, under `<home>/spool/<producer id>/`:
 
 - `segment-00000001.frames`, ...: frames (`tailrace.spool.frame`), appended by the producer, read by who ships;
+- `aside`: a small segment for calls that come while their own thread changes segments; `spare`: the next segment;
 - `runs`: which runs the producer opened and ended, so that a dead producer's open runs can be named;
 - `cursor`: up to where everything has been acknowledged by the bus; a hint, repeated shipping is harmless;
 - `owner.lock`: held (flock) by the producer for its life; free means that the process is gone, however it died;
 - `ship.lock`: held by the one who ships: the producer's own publisher, or a sweeper;
-- `about.json`: who made it, for people.
+- `about.json`: who made it, for people; `closed`: it ended in order.
 
 The producer writes segments, runs and about; who holds `ship.lock` writes the cursor and deletes acknowledged
 segments; a directory is removed by who ships, when all of it is acknowledged and its owner is gone.
