@@ -8,6 +8,7 @@ import re
 import time
 from datetime import UTC, datetime
 
+_THREE_DIGITS = [f"{number:03d}" for number in range(1000)]
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 # Own generator: a program that calls random.seed(42) must not make two processes share ids.
@@ -56,29 +57,32 @@ def run_started_at(run_id: str) -> datetime | None:
 class Clock:
     """Wall time as RFC 3339 text that never goes back within the process.
 
-    A clock set back (NTP, suspend) would otherwise reorder a run. One instance a producer; thread-safe enough: two
-    threads may get times in either order, as two threads may call in either order.
+    A clock set back (NTP, suspend) would otherwise reorder a run: the time then stands until the clock is there again.
+    One instance a producer. Thread-safe enough: two threads may get times in either order, as they may call.
     """
 
-    __slots__ = ("_last", "_second")
+    __slots__ = ("_millisecond",)
 
     def __init__(self) -> None:
-        self._last = 0
-        self._second = (-1, "")  # one tuple, so that threads never see a text beside another second's number
+        self._millisecond = (0, "")  # one tuple, so that threads never see a text beside another one's number
 
     def now(self) -> str:
-        nanoseconds = time.time_ns()
-        if nanoseconds < self._last:
-            nanoseconds = self._last
-        else:
-            self._last = nanoseconds
-        second, rest = divmod(nanoseconds, 1_000_000_000)
-        cached, text = self._second
-        if second != cached:
-            # Not strftime, which imports a module: no import works once the interpreter is shutting down.
-            text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
-            self._second = (second, text)
-        return f"{text}.{rest // 1000:06d}Z"
+        """The time, to the microsecond: the millisecond's text is kept, for it serves many calls."""
+        begin, text = self._millisecond
+        passed = time.time_ns() // 1000 - begin
+        if 0 <= passed < 1000:  # noqa: PLR2004 - microseconds in a millisecond
+            return f"{text}{_THREE_DIGITS[passed]}Z"
+        return self._next(begin + passed)
+
+    def _next(self, microseconds: int) -> str:
+        begin, text = self._millisecond
+        if microseconds < begin:
+            return f"{text}999Z"
+        seconds, rest = divmod(microseconds, 1_000_000)
+        # Not strftime, which imports a module: no import works once the interpreter is shutting down.
+        text = f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{_THREE_DIGITS[rest // 1000]}"
+        self._millisecond = (microseconds - rest % 1000, text)
+        return f"{text}{_THREE_DIGITS[rest % 1000]}Z"
 
 
 def time_text(seconds: float) -> str:

@@ -6,6 +6,8 @@ import itertools
 import os
 from contextvars import ContextVar
 
+from tailrace.spool.frame import Route
+
 _MAX_NAME = 1_000
 
 
@@ -57,7 +59,7 @@ class Scope:
     """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
 
     __slots__ = (
-        *("action", "agent", "interaction", "iteration", "level", "parent", "run", "span"),
+        *("action", "agent", "interaction", "iteration", "level", "parent", "route", "run"),
         *("wire", "wired_for"),
     )
 
@@ -79,7 +81,7 @@ class Scope:
         self.interaction = interaction
         self.action = action
         self.agent = agent
-        self.span = bytes.fromhex(action or interaction or iteration or "0" * 16)
+        self.route = Route(run.topic, run.key, bytes.fromhex(action or interaction or iteration or "0" * 16))
         self.wire = ""
         """The part of an event's JSON that all events of the scope share; made by the recorder with the first."""
         self.wired_for = ""
@@ -105,7 +107,7 @@ class Scope:
         """The same place, with another agent speaking."""
         spoken = Scope(self.level, self.run, self.parent, agent=agent)
         spoken.iteration, spoken.interaction, spoken.action = self.iteration, self.interaction, self.action
-        spoken.span = self.span
+        spoken.route = self.route
         return spoken
 
     def enclosing(self, level: str) -> Scope | None:

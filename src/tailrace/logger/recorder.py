@@ -22,7 +22,6 @@ from tailrace.logger import Stats
 from tailrace.logger.context import RunState, Scope
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
-from tailrace.spool.frame import pack
 from tailrace.spool.keeper import Keeper
 
 _WARN_SECONDS = 60.0
@@ -98,7 +97,7 @@ class Recorder:
             value = self._redact(b"".join((head, payload.encode(data), b"}")))
             if len(value) > self._max_event_bytes:
                 value = self._redact(b"".join((head, payload.encode(payload.shorten(data)), b"}")))
-            (self._spool or self._start()).append(pack(seq, run.topic, run.key, scope.span, value))
+            (self._spool or self._start()).append(scope.route.frame(seq, value))
             if run.kept is not None:
                 run.kept.append(value)
         except SpoolFullError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import sys
@@ -24,7 +25,6 @@ _FIRST_BYTES = 256 << 10
 _MEASURE_SECONDS = 1.0
 _POPULATE_WRITE = 23
 """MADV_POPULATE_WRITE of Linux 5.14: take the page faults now."""
-_POPULATE_BYTES = 256 << 10
 _ZEROS = bytes(256 << 10)
 _REFERENCES = 4
 
@@ -49,6 +49,8 @@ class Spool:
         self._settings = settings
         self._turn = threading.RLock()
         self._turning = False
+        self.turned = threading.Event()
+        """Set when another segment has been taken: whoever calls `prepare` may wait for it, and clears it."""
         self._aside = self._map_file(self.directory.segment(ASIDE), _ASIDE_BYTES)
         self._measured = 0.0
         self._used = 0
@@ -87,14 +89,15 @@ class Spool:
         Called by the publisher, every few milliseconds. Also lets go of older mappings, which count as memory.
         """
         self._trim()
-        if self._spare is not None or self._map.tell() * 2 < len(self._map):
+        if self._spare is not None or (self._map.tell() * 2 < len(self._map) < self._settings.segment_bytes):
             return
         with contextlib.suppress(OSError, SpoolError):  # the log call that needs it will meet the same, and count it
             with self._turn:
                 if self._spare is None:
                     self._spare = self._make(self.directory.spare, 0)
                 spare = self._spare
-            _warm(self.directory.spare, spare)
+            with contextlib.suppress(ValueError):  # an older kernel, or not Linux: log calls take the page faults
+                spare.madvise(_POPULATE_WRITE)
 
     def reuse(self, number: int) -> bool:
         """Take an acknowledged segment for the next one: its pages are there already. False: it may be deleted."""
@@ -104,7 +107,11 @@ class Spool:
             idle, self._idle = self._idle[1], None
             try:
                 self.directory.segment(number).rename(self.directory.spare)
-                _fill_with_zeros(self.directory.spare, len(idle))
+                fd = os.open(self.directory.spare, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    _fill_with_zeros(fd, len(idle))
+                finally:
+                    os.close(fd)
             except OSError:
                 return False
             idle.seek(0)
@@ -222,6 +229,7 @@ class Spool:
         self._retired[self._number] = self._map
         self._map, self._write, self._number = made, made.write, self._number + 1
         self._trim()
+        self.turned.set()
 
     def _make(self, path: Path, needed: int) -> mmap.mmap:
         size = max(self._next_bytes, needed)
@@ -233,7 +241,7 @@ class Spool:
     def _map_file(self, path: Path, size: int) -> mmap.mmap:
         fd = os.open(path, _SEGMENT, 0o600)
         try:
-            _allocate(fd, size)
+            _fill_with_zeros(fd, size)
             return mmap.mmap(fd, size)
         except BaseException:
             path.unlink()
@@ -254,35 +262,15 @@ class Spool:
             raise SpoolFullError(f"the spool holds {limit} bytes that the bus has not taken")
 
 
-def _allocate(fd: int, size: int) -> None:
-    """Blocks for the whole file now: a full disk is an error here, not a SIGBUS in the middle of a copy."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(fd, 0, size)
-    else:  # macOS
-        for at in range(0, size, len(_ZEROS)):
-            os.pwrite(fd, _ZEROS[: size - at], at)
+def _fill_with_zeros(fd: int, size: int) -> None:
+    """Blocks and pages for the whole file now: a full disk is an error here, not a SIGBUS in the middle of a copy.
 
-
-def _warm(path: Path, made: mmap.mmap) -> None:
-    """Have the pages of a new segment allocated and mapped, so that no log call waits for a file system's journal.
-
-    First by writing zeros, which gives the GIL away; then the page faults, which are short now and hold it.
+    One call, which gives the GIL away once.
     """
-    _fill_with_zeros(path, len(made))
-    for at in range(0, len(made), _POPULATE_BYTES):
-        try:
-            made.madvise(_POPULATE_WRITE, at, min(_POPULATE_BYTES, len(made) - at))
-        except OSError:
-            return  # an older kernel, or not Linux: the log calls take the faults
-
-
-def _fill_with_zeros(path: Path, size: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        for at in range(0, size, len(_ZEROS)):
-            os.pwrite(fd, _ZEROS[: size - at], at)
-    finally:
-        os.close(fd)
+    whole, rest = divmod(size, len(_ZEROS))
+    written = os.pwritev(fd, [_ZEROS] * whole + [_ZEROS[:rest]], 0)
+    if written != size:
+        raise OSError(errno.ENOSPC, f"the disk took {written} of {size} bytes of a new segment")
 
 
 def open_runs(directory: SpoolDirectory) -> dict[str, str]:

@@ -8,7 +8,7 @@ import time
 
 from tailrace.spool.append import Spool
 
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.05
 _SYNC_SECONDS = 1.0
 
 
@@ -35,8 +35,10 @@ class Keeper:
     def _keep(self) -> None:
         synced = (0, 0)
         sync_at = time.monotonic() + _SYNC_SECONDS
-        while not self._stopping.wait(_LOOK_SECONDS):
+        while not self._stopping.is_set():
             self._spool.prepare()
+            if self._spool.turned.wait(_LOOK_SECONDS):
+                self._spool.turned.clear()
             if time.monotonic() >= sync_at:
                 written = self._spool.written()
                 if written != synced:
