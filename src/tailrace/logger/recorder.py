@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -25,7 +24,7 @@ from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.keeper import Keeper
 
 _WARN_SECONDS = 60.0
-_DATA = b',"data":'
+_encode = payload.encoder.encode
 
 
 class Recorder:
@@ -53,7 +52,7 @@ class Recorder:
         self._acked_before = 0
         self._rejected_before = 0
         self._now = Clock().now
-        self._redact = self._redactor()
+        self._redact = Redactor(config.redact, self.warn).redact if config.redact.enabled else bytes
         self._max_event_bytes = config.spool.max_event_bytes
 
     def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
@@ -94,9 +93,16 @@ class Recorder:
                 f'{{"id":"{producer}-{seq}","seq":{seq},{scope.wire}"type":"{type_}",'
                 f'"ts":"{self._now()}","n":{next(run.count)},"data":'
             ).encode()
-            value = self._redact(b"".join((head, payload.encode(data), b"}")))
+            try:
+                value = b"".join((head, _encode(data), b"}"))
+            except Exception:  # noqa: BLE001 - whatever a value's own code raises; the careful way takes any
+                value = b"".join((head, payload.encode(data), b"}"))
             if len(value) > self._max_event_bytes:
-                value = self._redact(b"".join((head, payload.encode(payload.shorten(data)), b"}")))
+                value = b"".join((head, payload.encode(payload.shorten(data)), b"}"))
+            try:
+                value = self._redact(value)
+            except Exception as error:  # noqa: BLE001 - what it holds is not known, so none of it goes on
+                value = self._without_data(head, error)
             (self._spool or self._start()).append(scope.route.frame(seq, value))
             if run.kept is not None:
                 run.kept.append(value)
@@ -145,20 +151,10 @@ class Recorder:
             return
         spool.ship_lock.release()
 
-    def _redactor(self) -> Callable[[bytes], bytes]:
-        """What masks an encoded event; an event that cannot be masked is not passed on as it is."""
-        if not self.config.redact.enabled:
-            return lambda value: value
-        redact = Redactor(self.config.redact, self.warn).redact
-
-        def masked(value: bytes) -> bytes:
-            try:
-                return redact(value)
-            except Exception as error:  # noqa: BLE001 - what it holds is not known, so none of it goes on
-                self.warn(f"an event could not be searched for secrets, its data is left out: {error!r}", key="redact")
-                return value[: value.index(_DATA) + len(_DATA)] + b'{"$redaction_failed":true}}'
-
-        return masked
+    def _without_data(self, head: bytes, error: Exception) -> bytes:
+        """The event with a stand-in for data that could not be searched for secrets."""
+        self.warn(f"an event could not be searched for secrets, its data is left out: {error!r}", key="redact")
+        return head + b'{"$redaction_failed":true}}'
 
     def _drop(self, run: RunState, reason: str, detail: str) -> bool:
         with self._counting:
