@@ -44,6 +44,7 @@ def default(value: Any) -> Any:
 
 
 encoder = msgspec.json.Encoder(enc_hook=default)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def encode(draft: Any) -> bytes:
@@ -54,14 +55,10 @@ def encode(draft: Any) -> bytes:
         return encoder.encode(plain(draft))
 
 
-def shorten(data: Any) -> Any:
-    """The payload Struct with each large field replaced by its length, hash and beginning."""
-    fields = {}
-    for name in data.__struct_fields__:
-        value = getattr(data, name)
-        body = encode(value)
-        fields[name] = value if len(body) <= _SMALL else _cut(body)
-    return type(data)(**fields)
+def shorten(body: bytes) -> bytes:
+    """An encoded payload with each large field replaced by its length, hash and beginning."""
+    fields = _fields.decode(body)
+    return encoder.encode({name: raw if len(raw) <= _SMALL else _cut(bytes(raw)) for name, raw in fields.items()})
 
 
 def plain(value: Any, depth: int = 0, above: tuple[int, ...] = ()) -> Any:

@@ -39,3 +39,5 @@ class Stats(msgspec.Struct, frozen=True):
     """At least so old is the oldest event that the bus has not acknowledged; None if there is none."""
     trouble: str
     """Why publishing is not getting on, in one line; empty while it is."""
+    redaction_failed: int
+    """Accepted events whose payload is a stand-in, because it could not be searched for secrets."""

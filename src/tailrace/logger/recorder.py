@@ -51,6 +51,7 @@ class Recorder:
         self._synced = 0
         self._acked_before = 0
         self._rejected_before = 0
+        self._redaction_failed = 0
         self._now = Clock().now
         self._redact = Redactor(config.redact, self.warn).redact if config.redact.enabled else bytes
         self._max_event_bytes = config.spool.max_event_bytes
@@ -94,15 +95,16 @@ class Recorder:
                 f'"ts":"{self._now()}","n":{next(run.count)},"data":'
             ).encode()
             try:
-                value = b"".join((head, _encode(data), b"}"))
+                body = _encode(data)
             except Exception:  # noqa: BLE001 - whatever a value's own code raises; the careful way takes any
-                value = b"".join((head, payload.encode(data), b"}"))
-            if len(value) > self._max_event_bytes:
-                value = b"".join((head, payload.encode(payload.shorten(data)), b"}"))
+                body = payload.encode(data)
             try:
-                value = self._redact(value)
+                body = self._redact(body)
             except Exception as error:  # noqa: BLE001 - what it holds is not known, so none of it goes on
-                value = self._without_data(head, error)
+                body = self._withheld(error)
+            if len(head) + len(body) >= self._max_event_bytes:
+                body = payload.shorten(body)
+            value = b"".join((head, body, b"}"))
             (self._spool or self._start()).append(scope.route.frame(seq, value))
             if run.kept is not None:
                 run.kept.append(value)
@@ -151,10 +153,13 @@ class Recorder:
             return
         spool.ship_lock.release()
 
-    def _without_data(self, head: bytes, error: Exception) -> bytes:
-        """The event with a stand-in for data that could not be searched for secrets."""
-        self.warn(f"an event could not be searched for secrets, its data is left out: {error!r}", key="redact")
-        return head + b'{"$redaction_failed":true}}'
+    def _withheld(self, error: Exception) -> bytes:
+        """A stand-in for a payload that could not be searched for secrets, and so must not leave the process."""
+        with self._counting:
+            self._redaction_failed += 1
+        # Not the error's text, which may hold the payload.
+        self.warn(f"a payload could not be searched for secrets and is left out: {type(error).__name__}", key="redact")
+        return b'{"$redaction_failed":true}'
 
     def _drop(self, run: RunState, reason: str, detail: str) -> bool:
         with self._counting:
@@ -197,6 +202,7 @@ class Recorder:
             spool_bytes=behind,
             oldest_unshipped_seconds=oldest,
             trouble=state.trouble if state else "",
+            redaction_failed=self._redaction_failed,
         )
 
     def sync(self) -> None:

@@ -1,8 +1,8 @@
 """Masks secrets in what was logged, before it leaves the process.
 
-One hyperscan pass over the encoded event finds what may be a secret; it sees through JSON's escapes, and its false hits
-cost time alone. Only on a hit the event's `data` is decoded and masked exactly. The envelope (ids, names, times) is
-never changed, and an event that holds no secret comes back byte for byte.
+One hyperscan pass over an event's encoded `data` finds what may be a secret; it sees through JSON's escapes, and its
+false hits cost time alone. Only on a hit the payload is decoded and masked exactly; one that holds no secret comes back
+byte for byte. The envelope (ids, names, times) is never looked at.
 
 Masked are whole values under secret-like keys (`[redacted]`) and, in any text, what looks like a secret
 (`[redacted:<name>]`) or is given to a secret-like key (`password=[redacted]`).
@@ -17,7 +17,6 @@ import msgspec
 
 from tailrace.config import RedactSettings
 from tailrace.errors import ConfigError
-from tailrace.event import decode, encode
 from tailrace.event.redact.assignments import Assignments
 from tailrace.event.redact.keys import SecretKeys
 from tailrace.event.redact.shapes import SHAPES
@@ -49,26 +48,23 @@ class Redactor:
         self._needs_whole_strings = any(pattern.needs_whole_strings for pattern in self._own)
         self._scanner = _scanner(self._own, self._keys, warn)
 
-    def redact(self, value: bytes) -> bytes:
-        """An encoded event with every secret in its `data` masked; the same object if there is none.
+    def redact(self, data: bytes) -> bytes:
+        """A payload, encoded as a JSON object, with every secret masked; the same object if there is none.
 
         Raises:
-            DecodeError, MsgspecError, RecursionError: the event cannot be read back; what it holds is not known.
+            MsgspecError, RecursionError: it cannot be read back; what it holds is not known.
         """
-        found = self._scanner.found(value) if self._scanner else self._all
-        if self._own and (self._needs_whole_strings or b"\\" in value):  # escapes may hide what they look for
+        found = self._scanner.found(data) if self._scanner else self._all
+        if self._own and (self._needs_whole_strings or b"\\" in data):  # escapes may hide what they look for
             found = [*range(len(self._own)), *found]
-        return self._exactly(value, set(found)) if found else value
+        return self._exactly(data, set(found)) if found else data
 
-    def _exactly(self, value: bytes, found: set[int]) -> bytes:
-        event = decode(value)
-        data = msgspec.json.decode(event.data)
+    def _exactly(self, data: bytes, found: set[int]) -> bytes:
+        tree = msgspec.json.decode(data)
         is_secret = self._keys.names_a_secret if self._all[-1] in found else _never
-        tree = TreeMask(is_secret, [self._masks[number] for number in sorted(found)])
-        tree.mask(data)
-        if not tree.changed:
-            return value
-        return encode(msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(data))))
+        mask = TreeMask(is_secret, [self._masks[number] for number in sorted(found)])
+        mask.mask(tree)
+        return msgspec.json.encode(tree) if mask.changed else data
 
 
 def _never(_: str) -> bool:
