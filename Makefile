@@ -1,10 +1,13 @@
 # `make help` lists what there is. Everything lives in .venv and .venv-bench, made from $(PYTHON) on first use.
 PYTHON ?= python3
+MINUTES ?= 10
+RESTARTS ?= 0
+OUTAGE ?= 0
 BIN := .venv/bin
 PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench servers clean
+.PHONY: help demo test lint bench soak servers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,6 +25,9 @@ lint: .venv/test.stamp ## check style, format and types
 
 bench: .venv-bench/bench.stamp ## measure the logging call beside its rivals (half an hour; ARGS=--quick: two minutes)
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
+soak: .venv/test.stamp ## kill agents for MINUTES=10, a broker RESTARTS=0 times, be without one for OUTAGE=0 s; count
+	@MINUTES=$(MINUTES) SEED=$(SEED) RESTARTS=$(RESTARTS) OUTAGE=$(OUTAGE) $(BIN)/python -m tests.soak
 
 servers: .venv/test.stamp ## run Apache Kafka and OpenSearch until Ctrl-C, and print their URLs as settings
 	@$(BIN)/python -m tests.servers
