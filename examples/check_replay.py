@@ -24,6 +24,7 @@ from replay_chat import arguments_of, turns
 from tailrace.config import Config, load
 from tailrace.consumer import find_consumer
 from tailrace.document.view import render
+from tailrace.errors import StoreError
 from tailrace.registry import open_store
 from tailrace.store import Query, Store
 
@@ -100,7 +101,8 @@ async def documents_of(store: Store, workflow: str, tag: str | None) -> dict[int
                 document = await store.get(summary.run_id)
                 if document is not None:
                     decoded = msgspec.json.decode(render(document))
-                    found[decoded["fields"]["source"]].append(decoded)
+                    if "source" in decoded.get("fields", {}):  # its start may not have come yet
+                        found[decoded["fields"]["source"]].append(decoded)
         if page.next is None:
             return found
         query = msgspec.structs.replace(query, after=page.next)
@@ -126,7 +128,12 @@ async def main(options: argparse.Namespace) -> int:
         deadline = time.monotonic() + options.wait
         while True:
             await bring_up_to_date(config)
-            found = await documents_of(store, options.workflow, options.tag)
+            try:
+                found = await documents_of(store, options.workflow, options.tag)
+            except StoreError as error:
+                if not error.retryable or time.monotonic() >= deadline:
+                    raise
+                found = {}
             wrong: list[str] = []
             for number in expected:
                 mine = found.get(number, [])

@@ -67,7 +67,8 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(tmp_path, kafka_url, opensearch_url, prefix):
-    made = Pipeline(tmp_path, BUS=kafka_url, STORE=opensearch_url, PREFIX=prefix, HOME=str(tmp_path / "home"))
+    bus = f"{kafka_url}?session_timeout_ms=3000"  # how long the group waits for a member that was killed
+    made = Pipeline(tmp_path, BUS=bus, STORE=opensearch_url, PREFIX=prefix, HOME=str(tmp_path / "home"))
     yield made
     for process in made.processes.values():
         process.kill()

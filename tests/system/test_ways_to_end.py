@@ -99,13 +99,13 @@ print("started", flush=True)
 
 async def test_killed_at_any_moment_nothing_accepted_is_lost_or_doubled(tmp_path):
     seed = random.Random(20)
-    for round_ in range(6):
+    for round_ in range(4):
         home = tmp_path / f"home-{round_}"
         told = tmp_path / f"told-{round_}"
         with start(KILLED, told, env={**os.environ, "TAILRACE_HOME": str(home)}) as process:
             assert process.stdout.readline() == "started\n"
             with pytest.raises(Exception, match="timed out"):
-                process.wait(seed.uniform(0.0, 0.4))
+                process.wait(seed.uniform(0.0, 0.2))
             process.send_signal(signal.SIGKILL)
         accepted = told.read_text().splitlines()
         documents = await stored_documents(home=str(home))

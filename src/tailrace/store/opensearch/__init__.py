@@ -21,7 +21,7 @@ from tailrace.errors import ClosedError, QueryError
 from tailrace.store import Page, Query, Rejected, Store
 from tailrace.store.entry import by_run, check_short, is_unicode
 from tailrace.store.opensearch.address import parse
-from tailrace.store.opensearch.client import Client
+from tailrace.store.opensearch.client import AnswerError, Client
 from tailrace.store.opensearch.indexes import Indexes
 from tailrace.store.opensearch.query import Answer, find_body, page_of, search_body
 from tailrace.store.opensearch.write import merge_runs, read_present
@@ -36,6 +36,10 @@ def open_store(config: Config) -> Store:
     """
     address = parse(config.store_url, config.prefix)
     return OpenSearchStore(Client(address), Indexes(address.index_prefix))
+
+
+_UNAVAILABLE = 503
+_STARTING_SECONDS = 3.0
 
 
 class OpenSearchStore:
@@ -83,7 +87,15 @@ class OpenSearchStore:
             raise QueryError(f"what is looked for is not Unicode text: {error.object!r}") from error
         # No run is stored before its index exists; part of an answer would look like all of it.
         params = {"ignore_unavailable": "true", "allow_partial_search_results": "false"}
-        return await self._client.request("POST", f"/{self._indexes.alias}/_search", Answer, encoded, params)
+        deadline = anyio.current_time() + _STARTING_SECONDS
+        while True:
+            try:
+                return await self._client.request("POST", f"/{self._indexes.alias}/_search", Answer, encoded, params)
+            except AnswerError as error:
+                # The shard of an index that was made this moment, or that is being recovered.
+                if error.status != _UNAVAILABLE or anyio.current_time() >= deadline:
+                    raise
+            await anyio.sleep(0.1)
 
     async def _prepare(self) -> None:
         async with self._preparing:
