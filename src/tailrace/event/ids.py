@@ -61,27 +61,30 @@ class Clock:
     One instance a producer. Thread-safe enough: two threads may get times in either order, as they may call.
     """
 
-    __slots__ = ("_millisecond",)
+    __slots__ = ("_last", "_millisecond")
 
     def __init__(self) -> None:
-        self._millisecond = (0, "")  # one tuple, so that threads never see a text beside another one's number
+        self._millisecond = (-1 << 62, "")  # one tuple, so that threads never see a text beside another one's number
+        self._last = 0  # microseconds of it
 
     def now(self) -> str:
         """The time, to the microsecond: the millisecond's text is kept, for it serves many calls."""
         begin, text = self._millisecond
         passed = time.time_ns() // 1000 - begin
-        if 0 <= passed < 1000:  # noqa: PLR2004 - microseconds in a millisecond
+        if self._last <= passed < 1000:  # noqa: PLR2004 - microseconds in a millisecond
+            self._last = passed
             return f"{text}{_THREE_DIGITS[passed]}Z"
         return self._next(begin + passed)
 
     def _next(self, microseconds: int) -> str:
         begin, text = self._millisecond
-        if microseconds < begin:
-            return f"{text}999Z"
+        if microseconds < begin + self._last:
+            return f"{text}{_THREE_DIGITS[self._last]}Z"
         seconds, rest = divmod(microseconds, 1_000_000)
         # Not strftime, which imports a module: no import works once the interpreter is shutting down.
         text = f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{_THREE_DIGITS[rest // 1000]}"
         self._millisecond = (microseconds - rest % 1000, text)
+        self._last = rest % 1000
         return f"{text}{_THREE_DIGITS[rest % 1000]}Z"
 
 
@@ -91,8 +94,9 @@ def time_text(seconds: float) -> str:
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds since 1970 of an event's `ts`; None where it is not RFC 3339."""
+    """Seconds since 1970 of an event's `ts`; None where it is not RFC 3339, which has an offset from UTC."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return moment.timestamp() if moment.tzinfo else None
