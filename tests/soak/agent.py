@@ -16,7 +16,7 @@ import time
 import warnings
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import msgspec
@@ -68,6 +68,7 @@ class Agent:
         self.marks: dict[int, int] = {}
         """Stream -> number of its last accepted call; complete once the process is gone."""
         self._begun = threading.Event()
+        self._gone = False
         self._orders, theirs = _PROCESSES.Pipe()
         accepted, told = _PROCESSES.Pipe(duplex=False)
         self._process = _PROCESSES.Process(target=_live, args=(plan, told, theirs), daemon=True)
@@ -76,6 +77,12 @@ class Agent:
         theirs.close()
         self._reader = threading.Thread(target=self._read, args=(accepted,))
         self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @property
     def pid(self) -> int:
@@ -92,7 +99,9 @@ class Agent:
         assert self._begun.wait(60), "the agent accepted nothing"
 
     def kill(self) -> None:
-        """SIGKILL to the agent and its children."""
+        """SIGKILL to the agent and its children, unless it is gone already."""
+        if self._gone:
+            return
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._ended()
@@ -105,6 +114,7 @@ class Agent:
         return ending
 
     def _ended(self) -> None:
+        self._gone = True
         self._process.join()
         self._process.close()
         self._reader.join()

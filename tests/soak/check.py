@@ -63,7 +63,7 @@ async def judge(settings: dict[str, Any], marks: dict[int, int]) -> Verdict:
     await find_consumer("all")(config, until="caught_up")
     verdict = Verdict(accepted=sum(marks.values()), left=report.left + len(report.errors) + _spools(config))
     on_topic = Tally(marks)
-    verdict.disordered = on_topic.read(_calls(config))
+    verdict.disordered = on_topic.read(calls_on_topic(config))
     documents = await documents_in_store(config)
     in_documents = Tally(marks)
     in_documents.read((d["run_id"], *action["input_data"]) for d in documents for action in d.get("actions", ()))
@@ -120,7 +120,7 @@ class _Event(msgspec.Struct):
     data: msgspec.Raw
 
 
-def _calls(config: Config) -> Iterator[tuple[str, int, int]]:
+def calls_on_topic(config: Config) -> Iterator[tuple[str, int, int]]:
     """The calls on the events topic, read as any other system would, each partition in its order."""
     topic = Topics(config.prefix).events(WORKFLOW)
     servers = config.bus_url.removeprefix("kafka://").partition("?")[0]

@@ -47,8 +47,7 @@ def _round(plan: Plan, seconds: float) -> dict[int, int]:
         if plan.settings.get("publish") == "external":
             shipper = Shipper(plan.settings)
             stack.callback(shipper.kill)
-        agent = Agent(plan)
-        stack.callback(agent.kill)
+        agent = stack.enter_context(Agent(plan))
         agent.wait_begun()
         time.sleep(seconds)
     return agent.marks

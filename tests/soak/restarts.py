@@ -33,8 +33,7 @@ def restart_under_load(
     broker: Server, settings: dict[str, Any], restarts: int, report: Callable[[float], None]
 ) -> tuple[Verdict, Ending]:
     """SIGKILL to the broker `restarts` times; `report` gets the seconds from its being ready to the next record."""
-    agent = Agent(Plan(settings, pause=0.002))
-    try:
+    with Agent(Plan(settings, pause=0.002)) as agent:
         for _ in range(restarts):
             _wait_for(lambda: acknowledged(settings) > 0)
             with broker.killed():
@@ -44,16 +43,12 @@ def restart_under_load(
             _wait_for(lambda before=before: acknowledged(settings) > before)
             report(time.monotonic() - ready)
         ending = agent.end()
-    except BaseException:
-        agent.kill()
-        raise
     return anyio.run(judge, settings, agent.marks), ending
 
 
 def outage(broker: Server, settings: dict[str, Any], seconds: float) -> Outage:
     """Kill the broker for `seconds`."""
-    agent = Agent(Plan(settings, threads=4, pause=0.0018))
-    try:
+    with Agent(Plan(settings, threads=4, pause=0.0018)) as agent:
         _wait_for(lambda: acknowledged(settings) > 0)
         time.sleep(3)  # until what is allocated once has been
         memory, accepted = _memory(agent.pid), agent.accepted
@@ -61,9 +56,6 @@ def outage(broker: Server, settings: dict[str, Any], seconds: float) -> Outage:
             time.sleep(seconds)
             grown, waiting = _memory(agent.pid) - memory, agent.accepted - accepted
         ending = agent.end()
-    except BaseException:
-        agent.kill()
-        raise
     return Outage(waiting, grown, anyio.run(judge, settings, agent.marks), ending)
 
 
