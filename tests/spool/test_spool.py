@@ -12,9 +12,10 @@ import pytest
 
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
-from tailrace.spool.append import Spool, SpoolFullError, open_runs
+from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect, read_cursor
 from tailrace.spool.frame import NO_SPAN, pack
+from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail
 
 TOPIC = b"tailrace.events.w"
@@ -154,7 +155,8 @@ def test_runs_left_open_are_known_by_their_workflow(root):
     spool.run_opened("r1", "w1")
     spool.run_opened("r2", "w2")
     spool.run_ended("r1")
-    os.write(spool._runs_fd, b'["+","torn')
+    with spool.directory.runs.open("ab") as torn:
+        torn.write(b'["+","torn')
     spool.run_opened("r3", "w3")
     assert open_runs(spool.directory) == {"r2": "w2", "r3": "w3"}
     spool.release()

@@ -81,7 +81,8 @@ class Loop:
         finally:
             self._tail.flush_cursor()
             self._copy(shipper)
-            self._state.done = self._tail.is_empty()
+            with contextlib.suppress(OSError):  # who cannot look does not know
+                self._state.done = self._tail.is_empty()
             with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
                 await bus.aclose()
 
@@ -101,15 +102,19 @@ class Loop:
             await anyio.sleep(0.005)
             self._copy(shipper)
             self._publisher.spool.prepare()
+            if lost := self._publisher.spool.renew():
+                self._publisher.warn(lost)
             late = time.monotonic() >= self._publisher.deadline
             if self._publisher.stopping.is_set() and (late or shipper.trouble):
                 scope.cancel()
 
     async def _sweep(self, bus: Bus) -> None:
+        told: set[str] = set()
         while True:
             report = await sweep(self._publisher.config, bus)
-            for error in report.errors[:1]:
+            for error in set(report.errors) - told:
                 self._publisher.warn(f"an older spool could not be shipped: {error}")
+            told.update(report.errors)
             await anyio.sleep(_SWEEP_SECONDS)
 
     async def _sync(self) -> None:

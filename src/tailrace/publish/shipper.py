@@ -10,6 +10,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -19,6 +20,7 @@ from tailrace.bus import Bus, Headers, Record
 from tailrace.errors import BusError, ClosedError, TailraceError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION
 from tailrace.publish.routing import Router
+from tailrace.spool import files
 from tailrace.spool.frame import NO_SPAN, Frame, pack
 from tailrace.spool.tail import Pending, Tail
 
@@ -27,6 +29,8 @@ _BATCH_BYTES = 1 << 20
 _BATCH_FRAMES = 2_000
 _POLL_SECONDS = (0.005, 0.05)
 _BACKOFF_SECONDS = (0.1, 5.0)
+_SPOOL = ""
+"""Among the troubles of topics, that of reading the spool."""
 _random = random.Random()  # noqa: S311 - jitter
 
 _FIXED: Headers = (("content-type", CONTENT_TYPE.encode()), ("tr-v", SCHEMA_VERSION.encode()))
@@ -99,23 +103,35 @@ class Shipper:
         async with anyio.create_task_group() as group:
             pause = _POLL_SECONDS[0]
             while True:
-                final = is_final()
-                found = self.tail.read(final=final) if self._held < _IN_MEMORY else []
-                for pending in found:
-                    self._hand(group, pending)
-                self.tail.settle(final=final)
-                self.position = self.tail.position()
+                try:
+                    found = self._step(group, final=is_final())
+                    done = not found and is_done() and self.tail.is_empty()
+                    self._report(_SPOOL, "")
+                except OSError as error:
+                    if self._give_up:
+                        raise
+                    self._report(_SPOOL, f"{type(error).__name__}: {error}")
+                    found = done = False
+                if done:
+                    break
                 if found:
                     pause = _POLL_SECONDS[0]
                     await anyio.lowlevel.checkpoint()
-                elif is_done() and self.tail.is_empty():
-                    break
                 else:
                     await self._wait(pause)
                     pause = min(pause * 1.5, _POLL_SECONDS[1])
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
         self.tail.flush_cursor()
+
+    def _step(self, group: TaskGroup, *, final: bool) -> bool:
+        """Hand what was appended to the lanes, and let go of what is acknowledged. Whether there was anything."""
+        found = self.tail.read(final=final) if self._held < _IN_MEMORY else []
+        for pending in found:
+            self._hand(group, pending)
+        self.tail.settle(final=final)
+        self.position = self.tail.position()
+        return bool(found)
 
     def _hand(self, group: TaskGroup, pending: Pending) -> None:
         topic = pending.frame.topic
@@ -152,7 +168,7 @@ class Shipper:
                 await self._publish(topic, batch[:middle])
                 await self._publish(topic, batch[middle:])
             else:
-                self._put_aside(batch[0].frame, error)
+                await self._put_aside(batch[0].frame, error)
 
     async def _until_taken(self, topic: str, batch: list[Pending]) -> None:
         """Retries what may succeed later.
@@ -165,6 +181,9 @@ class Shipper:
             route = await self._router.route(topic)
             await self._bus.publish([record_of(pending.frame, route) for pending in batch])
 
+        await self._until_done(topic, attempt)
+
+    async def _until_done(self, topic: str, attempt: Callable[[], Awaitable[None]]) -> None:
         delay = _BACKOFF_SECONDS[0]
         while (error := await _failure_of(attempt)) is not None:
             if self._give_up:
@@ -184,17 +203,26 @@ class Shipper:
             self._on_trouble(worst)
         self.trouble = worst
 
-    def _put_aside(self, frame: Frame, error: BusError) -> None:
+    async def _put_aside(self, frame: Frame, error: BusError) -> None:
         """A record that the bus will never take must not hold up the others: it stays on disk for a person to see."""
+
+        async def attempt() -> None:
+            _append(self.tail.directory.rejected, frame)
+
+        await self._until_done(frame.topic, attempt)
         self.rejected += 1
         self._on_trouble(f"a record of {frame.topic} was refused and put aside: {error}")
-        path = self.tail.directory.rejected
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(fd, pack(frame.seq, frame.topic.encode(), frame.key, frame.span, frame.value))
-        finally:
-            os.close(fd)
+
+
+def _append(path: Path, frame: Frame) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if path.parent.is_symlink():
+        raise FileExistsError(f"{path.parent} is a link; records are put aside only in a directory")
+    fd = files.open_to_append(path)
+    try:
+        os.write(fd, pack(frame.seq, frame.topic.encode(), frame.key, frame.span, frame.value))
+    finally:
+        os.close(fd)
 
 
 class _GiveUpError(TailraceError):

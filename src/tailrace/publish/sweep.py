@@ -9,37 +9,48 @@ import msgspec
 from tailrace.bus import Bus
 from tailrace.bus.topics import Topics
 from tailrace.config import Config
-from tailrace.errors import TailraceError
+from tailrace.errors import SpoolError
 from tailrace.event import Event, encode, types
 from tailrace.event.ids import new_producer_id, time_text
 from tailrace.publish import ShipReport
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper, record_of
-from tailrace.spool.append import open_runs
+from tailrace.spool import files
 from tailrace.spool.directory import Lock, SpoolDirectory, all_in
 from tailrace.spool.frame import NO_SPAN, Frame
+from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail
 
 
 async def sweep(config: Config, bus: Bus) -> ShipReport:
     """See `tailrace.publish.ship`."""
     report = ShipReport()
-    for directory in all_in(config.spool_path):
-        lock = Lock(directory.ship_lock)
-        if not directory.path.exists() or not lock.acquire():
-            continue
-        try:
-            await _ship_one(directory, config, bus, report)
-            report.spools += 1
-        except* (TailraceError, OSError) as errors:
-            report.left += 1
-            report.errors.extend(f"{directory.path}: {error}" for error in _leaves(errors))
-        finally:
-            lock.release()
+    try:
+        for directory in all_in(config.spool_path):
+            lock = Lock(directory.ship_lock)
+            if directory.is_there() and lock.acquire():
+                try:
+                    await _try_one(directory, config, bus, report)
+                finally:
+                    lock.release()
+    except OSError as error:
+        report.errors.append(f"{config.spool_path}: {error}")
     return report
 
 
+async def _try_one(directory: SpoolDirectory, config: Config, bus: Bus, report: ShipReport) -> None:
+    """Whatever is wrong with one spool must not hold up the others, nor end the process's own shipping."""
+    try:
+        await _ship_one(directory, config, bus, report)
+        report.spools += 1
+    except* Exception as errors:  # noqa: BLE001 - for the same reason
+        report.left += 1
+        report.errors.extend(f"{directory.path}: {error}" for error in _leaves(errors))
+
+
 async def _ship_one(directory: SpoolDirectory, config: Config, bus: Bus, report: ShipReport) -> None:
+    if directory.is_newer():
+        raise SpoolError("written by a newer tailrace; upgrade to ship it")
     # Asked before reading: an owner that dies meanwhile is found dead by the next sweep.
     dead = not directory.owner_is_alive()
     topics = Topics(config.prefix)
@@ -77,7 +88,7 @@ async def publish_lost(directory: SpoolDirectory, topics: Topics, router: Router
         )
         frame = Frame(seq, topics.events(workflow), run.encode(), NO_SPAN, encode(event), 0)
         await bus.publish([record_of(frame, await router.route(frame.topic))])
-    directory.runs.write_bytes(b"")
+    files.write(directory.runs, b"")
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -11,18 +11,18 @@ import threading
 import time
 from pathlib import Path
 
-import msgspec
-
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
-from tailrace.spool.directory import ASIDE, Lock, SpoolDirectory, create
+from tailrace.spool import files
+from tailrace.spool.directory import ASIDE, Lock, create
+from tailrace.spool.runs import RunNotes
 
-_NOTES = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _SEGMENT = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _ASIDE_BYTES = 64 << 10
 _FIRST_BYTES = 256 << 10
 """A process that logs little takes little: the first segment is small, each next one twice as large."""
 _MEASURE_SECONDS = 1.0
+_RENEW_SECONDS = 0.25
 _POPULATE_WRITE = 23
 """MADV_POPULATE_WRITE of Linux 5.14: take the page faults now."""
 _ZEROS = bytes(256 << 10)
@@ -41,26 +41,37 @@ class Spool:
     itself leads to. It never gives the GIL away, so a busy publisher thread cannot take its turn in the middle of a
     log call. What it returned from survives the death of the process, because the pages are the kernel's; it survives
     a power cut once `sync` returned.
+
+    Limits: who truncates a segment from outside kills the process with SIGBUS at its next append there. A directory
+    that was deleted or moved away is noticed by `renew`, about four times a second, which saves what the segment in
+    use held; frames of older segments that the bus had not taken are lost with the directory, and all of them are if
+    the process dies before the notice.
     """
 
     def __init__(self, root: Path, producer: str, settings: SpoolSettings, publish: str) -> None:
-        self.directory: SpoolDirectory
-        self.directory, self._owner, self.ship_lock = create(root, producer, publish)
+        self._root, self._producer, self._publish = root, producer, publish
         self._settings = settings
+        self.directory, self._owner, self.ship_lock = create(root, producer, publish)
         self._turn = threading.RLock()
         self._turning = False
         self.turned = threading.Event()
         """Set when another segment has been taken: whoever calls `prepare` may wait for it, and clears it."""
-        self._aside = self._map_file(self.directory.segment(ASIDE), _ASIDE_BYTES)
         self._measured = 0.0
         self._used = 0
         self._retired: dict[int, mmap.mmap] = {}
         self._spare: mmap.mmap | None = None
         self._idle: tuple[int, mmap.mmap] | None = None
-        self._runs_fd = os.open(self.directory.runs, _NOTES, 0o600)
         self._number = 1
         self._next_bytes = min(_FIRST_BYTES, settings.segment_bytes)
-        self._map = self._make(self.directory.segment(1), 0)
+        self._renewed = time.monotonic()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._unlock)
+            undo.callback(self.directory.remove)
+            self._notes = RunNotes(self.directory)
+            undo.callback(self._notes.close)
+            self._aside = self._map_file(self.directory.segment(ASIDE), _ASIDE_BYTES)
+            self._map = self._make(self.directory.segment(1), 0)
+            undo.pop_all()
         self._write = self._map.write
 
     def append(self, frame: bytes) -> None:
@@ -78,10 +89,10 @@ class Spool:
 
     def run_opened(self, run: str, workflow: str) -> None:
         """Note that this producer opened a run: if it dies first, who sweeps its spool says so on the run's topic."""
-        os.write(self._runs_fd, b"\n" + msgspec.json.encode(["+", run, workflow]) + b"\n")
+        self._notes.opened(run, workflow)
 
     def run_ended(self, run: str) -> None:
-        os.write(self._runs_fd, b"\n" + msgspec.json.encode(["-", run, ""]) + b"\n")
+        self._notes.ended(run)
 
     def prepare(self) -> None:
         """Have the next segment ready before it is needed, so that no log call makes it. Blocks for the disk.
@@ -93,11 +104,54 @@ class Spool:
             return
         with contextlib.suppress(OSError, SpoolError):  # the log call that needs it will meet the same, and count it
             with self._turn:
-                if self._spare is None:
-                    self._spare = self._make(self.directory.spare, 0)
-                spare = self._spare
+                spare = self._take_spare(0)
             with contextlib.suppress(ValueError):  # an older kernel, or not Linux: log calls take the page faults
                 spare.madvise(_POPULATE_WRITE)
+
+    def renew(self) -> str:
+        """Go on in a fresh directory if this one was deleted or replaced: a line about it, or "" if all is well.
+
+        For the thread that calls `prepare`; looks at most four times a second.
+        """
+        now = time.monotonic()
+        if now - self._renewed < _RENEW_SECONDS or self._owner.is_named():
+            return ""
+        self._renewed = now
+        gone = f"the spool {self.directory.path} was deleted or replaced"
+        try:
+            with self._turn:
+                self._begin_again()
+        except (OSError, SpoolError) as error:
+            return f"{gone}, and another cannot be made: {error}"
+        return f"{gone}; another was made, and what only it held of earlier segments is lost"
+
+    def _begin_again(self) -> None:
+        """The segment in use is copied: it is gone from the directory, but not from memory."""
+        if files.size(self.directory.segment(self._number)):  # only the lock is gone
+            self._owner.release()
+            self._owner.acquire()
+            return
+        if not self.directory.segments():
+            self.directory.remove()
+        directory, owner, ship = create(self._root, self._producer, self._publish)
+        with contextlib.ExitStack() as undo:
+            for step in (ship.release, owner.release, directory.remove):
+                undo.callback(step)
+            made = self._map_file(directory.segment(self._number + 1), len(self._map))
+            aside = self._map_file(directory.segment(ASIDE), _ASIDE_BYTES)
+            self._notes.move(directory)
+            undo.pop_all()
+        self._unlock()
+        self._owner, self.ship_lock = owner, ship
+        self._spare = self._idle = None
+        old, copied = self._map, 0
+        while rest := old[copied : old.tell()]:  # what other threads append meanwhile, they append behind it
+            made.write(rest)
+            copied += len(rest)
+        aside.write(self._aside[: self._aside.tell()])
+        self._aside = aside
+        self._swap(made)
+        made.write(old[copied : old.tell()])
 
     def reuse(self, number: int) -> bool:
         """Take an acknowledged segment for the next one: its pages are there already. False: it may be deleted."""
@@ -122,7 +176,7 @@ class Spool:
         """Returns when all that was appended before the call survives a power cut. Blocks for the disk."""
         for number in (ASIDE, *self.directory.segments()):
             with contextlib.suppress(FileNotFoundError):  # acknowledged and deleted meanwhile
-                fd = os.open(self.directory.segment(number), os.O_RDONLY | os.O_CLOEXEC)
+                fd = files.open_to_read(self.directory.segment(number))
                 try:
                     os.fsync(fd)
                 finally:
@@ -155,7 +209,7 @@ class Spool:
         number, end = self.written()
         if place[0] >= number:
             return max(0, end - place[1])
-        older = sum(self._size(each) for each in range(max(1, place[0]), number))
+        older = sum(files.size(self.directory.segment(each)) for each in range(max(1, place[0]), number))
         return max(0, older + end - place[1])
 
     def age_of(self, place: tuple[int, int]) -> float | None:
@@ -167,23 +221,23 @@ class Spool:
 
     def bytes_used(self) -> int:
         """Bytes of the segments that are not deleted yet, as far as they are filled."""
-        older = sum(self._size(number) for number in self.directory.segments() if number < self._number)
+        older = sum(
+            files.size(self.directory.segment(number)) for number in self.directory.segments() if number < self._number
+        )
         return older + self._map.tell()
 
-    def _size(self, number: int) -> int:
-        try:
-            return self.directory.segment(number).stat().st_size
-        except FileNotFoundError:
-            return 0
-
     def mark_closed(self) -> None:
-        """Note that the producer ends in order."""
-        self.directory.closed.touch(mode=0o600)
+        """Note that the producer ends in order. A disk that does not take the note costs a word in the document."""
+        with contextlib.suppress(OSError):
+            files.write(self.directory.closed, b"")
 
     def release(self) -> None:
         """Close files, and with them the locks; frames stay. In a forked child this only drops its copies."""
         with contextlib.suppress(OSError):
-            os.close(self._runs_fd)
+            self._notes.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
         self.ship_lock.release()
         self._owner.release()
 
@@ -218,18 +272,25 @@ class Spool:
             raise SpoolError("signal handlers logged too much in changes of segments") from error
 
     def _turn_over(self, needed: int) -> None:
-        path = self.directory.segment(self._number + 1)
-        made, self._spare = self._spare, None
-        if made is not None:
-            # Under its number only now: to a reader, a segment with a successor is closed.
-            self.directory.spare.rename(path)
-        if made is None or len(made) < needed:
-            path.unlink(missing_ok=True)
-            made = self._make(path, needed)
-        self._retired[self._number] = self._map
-        self._map, self._write, self._number = made, made.write, self._number + 1
+        made = self._take_spare(needed)
+        # Under its number only now, when nothing can fail any more: to a reader, a segment with a successor is closed.
+        self.directory.spare.rename(self.directory.segment(self._number + 1))
+        self._spare = None
+        self._swap(made)
         self._trim()
         self.turned.set()
+
+    def _swap(self, made: mmap.mmap) -> None:
+        self._retired[self._number] = self._map
+        self._map, self._write, self._number = made, made.write, self._number + 1
+
+    def _take_spare(self, needed: int) -> mmap.mmap:
+        """The next segment, made if it is not there or too small, and kept until it has its number."""
+        if self._spare is None or len(self._spare) < needed:
+            self._spare = None
+            self.directory.spare.unlink(missing_ok=True)
+            self._spare = self._make(self.directory.spare, needed)
+        return self._spare
 
     def _make(self, path: Path, needed: int) -> mmap.mmap:
         size = max(self._next_bytes, needed)
@@ -244,7 +305,7 @@ class Spool:
             _fill_with_zeros(fd, size)
             return mmap.mmap(fd, size)
         except BaseException:
-            path.unlink()
+            path.unlink(missing_ok=True)
             raise
         finally:
             os.close(fd)
@@ -271,22 +332,3 @@ def _fill_with_zeros(fd: int, size: int) -> None:
     written = os.pwritev(fd, [_ZEROS] * whole + [_ZEROS[:rest]], 0)
     if written != size:
         raise OSError(errno.ENOSPC, f"the disk took {written} of {size} bytes of a new segment")
-
-
-def open_runs(directory: SpoolDirectory) -> dict[str, str]:
-    """Run id -> workflow of the runs that the producer opened and did not end, as far as its notes can be read."""
-    found: dict[str, str] = {}
-    try:
-        lines = directory.runs.read_bytes().split(b"\n")
-    except OSError:
-        return found
-    for line in lines:
-        try:
-            sign, run, workflow = msgspec.json.decode(line, type=tuple[str, str, str])
-        except msgspec.MsgspecError:
-            continue  # the empty lines between notes, or one torn by the crash
-        if sign == "+":
-            found[run] = workflow
-        else:
-            found.pop(run, None)
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,8 @@ import msgspec
 
 from tailrace.errors import SpoolError
 from tailrace.event.ids import time_text
-from tailrace.spool import About, SpoolInfo
+from tailrace.spool import VERSION, About, SpoolInfo, files
+from tailrace.spool.frame import MAGIC
 
 _SEGMENT = "segment-"
 _SUFFIX = ".frames"
@@ -49,9 +50,10 @@ class SpoolDirectory:
         return self.path / ("aside" if number == ASIDE else f"{_SEGMENT}{number:08d}{_SUFFIX}")
 
     def segments(self) -> list[int]:
-        """Numbers of the segments there are, in order, without the one aside. Other files are left alone."""
+        """Numbers of the segments there are, in order, without the one aside. Only plain files count as such."""
         try:
-            names = [path.name for path in self.path.iterdir()]
+            with os.scandir(self.path) as entries:
+                names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
         except FileNotFoundError:
             return []
         stems = (name[len(_SEGMENT) : -len(_SUFFIX)] for name in names if name.startswith(_SEGMENT))
@@ -59,45 +61,88 @@ class SpoolDirectory:
 
     def about(self) -> About | None:
         try:
-            return msgspec.json.decode(self._about.read_bytes(), type=About)
+            return msgspec.json.decode(files.read(self._about), type=About)
         except (OSError, msgspec.MsgspecError):
             return None
 
     def write_about(self, about: About) -> None:
-        _write(self._about, msgspec.json.encode(about) + b"\n")
+        files.write(self._about, msgspec.json.encode(about) + b"\n")
+
+    def is_there(self) -> bool:
+        """Whether a producer's directory of this user stands here: not a link to one, nor another user's."""
+        try:
+            status = self.path.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and self.owner_lock.exists()
+
+    def is_newer(self) -> bool:
+        """Whether a later version of tailrace wrote it, whose frames this one cannot read.
+
+        Raises:
+            OSError: it cannot be looked at now.
+        """
+        about = self.about()
+        if about is not None and about.version > VERSION:
+            return True
+        return any(_is_newer(self.segment(number)) for number in (ASIDE, *self.segments()))
 
     def owner_is_alive(self) -> bool:
         lock = Lock(self.owner_lock)
-        if lock.acquire():
+        if lock.acquire(shared=True):
             lock.release()
             return False
         return self.owner_lock.exists()
 
     def remove(self) -> None:
-        """Delete all of it; what cannot be deleted is found again by the next sweep."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete what a producer makes; what is not from one stays, and so does the directory around it.
+
+        What cannot be deleted now is found again by the next sweep, as long as `owner.lock` is there: it goes last.
+        """
+        with contextlib.suppress(OSError):
+            segments = [self.segment(number) for number in (ASIDE, *self.segments())]
+            notes = [self.runs, self.cursor, self.closed, self.spare, self._about]
+            for path in (*segments, *notes, self.ship_lock, self.owner_lock):
+                with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                    path.unlink()
+            self.path.rmdir()
 
 
 class Lock:
     """An flock on a file: freed by the kernel when its holder dies. Not inherited through exec."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._fd = -1
 
-    def acquire(self) -> bool:
-        """Take the lock if it is free; never waits. False also where the file cannot be opened."""
+    def acquire(self, *, shared: bool = False) -> bool:
+        """Take the lock if it is free; never waits. False also where the file cannot be opened.
+
+        `shared`: only to see whether it is free; those who look do not see one another.
+        """
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = files.open_to_append(self.path)
         except OSError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             os.close(fd)
             return False
         self._fd = fd
-        return True
+        if self.is_named():
+            return True
+        self.release()  # deleted meanwhile: a lock on nothing
+        return False
+
+    def is_named(self) -> bool:
+        """Whether the file that is locked still has its name, or nobody can tell."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self.path.lstat())
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
 
     def release(self) -> None:
         """Close the file. In a forked child this leaves the parent's lock held, as an unlock would not."""
@@ -114,30 +159,42 @@ def create(root: Path, producer: str, publish: str) -> tuple[SpoolDirectory, Loc
     Raises:
         SpoolError: it cannot be made; names the path and the reason.
     """
+    owner = ship = None
     try:
         root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         root.mkdir(exist_ok=True, mode=0o700)
-        unnamed = SpoolDirectory(root / f".{producer}")
+        unnamed, named = SpoolDirectory(root / f".{producer}"), SpoolDirectory(root / producer)
+        unnamed.remove()  # what is left of an earlier attempt
         unnamed.path.mkdir(mode=0o700)
         owner, ship = Lock(unnamed.owner_lock), Lock(unnamed.ship_lock)
-        locked = owner.acquire() and (publish != "internal" or ship.acquire())
+        _lock(owner, *([ship] if publish == "internal" else []))
         about = About(producer, os.getpid(), os.uname().nodename, publish, time_text(time.time()))
         unnamed.write_about(about)
-        named = SpoolDirectory(root / producer)
         unnamed.path.rename(named.path)
+        owner.path, ship.path = named.owner_lock, named.ship_lock
     except OSError as error:
+        if owner is not None and ship is not None:
+            unnamed.remove()
+            owner.release()
+            ship.release()
         raise SpoolError(f"the spool directory {root} cannot be used: {error}; set spool.directory") from error
-    if not locked:
-        raise SpoolError(f"files under {root} cannot be locked (a network file system?); set spool.directory")
     return named, owner, ship
 
 
+def _lock(*locks: Lock) -> None:
+    if not all(lock.acquire() for lock in locks):
+        raise OSError("its files cannot be locked (a network file system?)")
+
+
 def all_in(root: Path) -> Iterator[SpoolDirectory]:
-    """Every producer's directory under a spool root, oldest first. Foreign files are left alone."""
+    """Every producer's directory under a spool root, oldest first.
+
+    Left alone: foreign files, links, and what belongs to another user.
+    """
     with contextlib.suppress(FileNotFoundError):
         for path in sorted(root.iterdir()):
             directory = SpoolDirectory(path)
-            if not path.name.startswith(".") and path.name != REJECTED and directory.owner_lock.exists():
+            if not path.name.startswith(".") and path.name != REJECTED and directory.is_there():
                 yield directory
 
 
@@ -173,15 +230,15 @@ def _info(directory: SpoolDirectory) -> SpoolInfo:
 
 def _filled(path: Path) -> int:
     """How far a preallocated segment is filled."""
-    return len(path.read_bytes().rstrip(b"\0"))
+    return len(files.read(path).rstrip(b"\0"))
 
 
 def read_cursor(directory: SpoolDirectory) -> tuple[int, int]:
     """(segment, offset) below which all is acknowledged; (0, 0) where nothing is known."""
     try:
-        segment, offset, check = directory.cursor.read_text().split()
-        if int(check) == int(segment) ^ int(offset):
-            return int(segment), int(offset)
+        segment, offset, check = map(int, files.read(directory.cursor).split())
+        if check == segment ^ offset and min(segment, offset) >= 0:
+            return segment, offset
     except (OSError, ValueError):
         pass
     return 0, 0
@@ -189,12 +246,16 @@ def read_cursor(directory: SpoolDirectory) -> tuple[int, int]:
 
 def write_cursor(directory: SpoolDirectory, segment: int, offset: int) -> None:
     """Not synced: a cursor that is lost or torn only means that records are sent again."""
-    _write(directory.cursor, f"{segment} {offset} {segment ^ offset}\n".encode())
+    files.write(directory.cursor, f"{segment} {offset} {segment ^ offset}\n".encode())
 
 
-def _write(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _is_newer(segment: Path) -> bool:
     try:
-        os.write(fd, content)
+        fd = files.open_to_read(segment)
+    except FileNotFoundError:
+        return False
+    try:
+        magic = os.pread(fd, len(MAGIC), 0)
     finally:
         os.close(fd)
+    return magic[:-1] == MAGIC[:-1] and magic > MAGIC

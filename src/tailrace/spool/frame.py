@@ -113,7 +113,10 @@ def _frame_at(buffer: bytes, at: int, base: int) -> Frame | None:
     check = crc32(memoryview(buffer)[value_at:trailer], _seed(shared)) ^ (seq & _LOW) ^ (seq >> 32)
     if check != TRAILER.unpack_from(buffer, trailer)[0]:
         return None
-    topic = buffer[body:key_at].decode()
+    try:
+        topic = buffer[body:key_at].decode()
+    except UnicodeDecodeError:  # no producer writes that, whatever the checksum says
+        return None
     return Frame(seq, topic, buffer[key_at:value_at], span, buffer[value_at:trailer], base + end)
 
 

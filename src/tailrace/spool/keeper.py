@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 
 from tailrace.spool.append import Spool
 
@@ -18,8 +19,9 @@ class Keeper:
     It does not know what has been shipped, so it syncs what was appended in the second before.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, warn: Callable[[str], None] = lambda _: None) -> None:
         self._spool = spool
+        self._warn = warn
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="tailrace-keeper", daemon=True)
 
@@ -37,6 +39,8 @@ class Keeper:
         sync_at = time.monotonic() + _SYNC_SECONDS
         while not self._stopping.is_set():
             self._spool.prepare()
+            if trouble := self._spool.renew():
+                self._warn(trouble)
             if self._spool.turned.wait(_LOOK_SECONDS):
                 self._spool.turned.clear()
             if time.monotonic() >= sync_at:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from tailrace.spool import files
 from tailrace.spool.append import Spool
 from tailrace.spool.directory import ASIDE, SpoolDirectory, read_cursor, write_cursor
 from tailrace.spool.frame import MAGIC, Frame, parse
@@ -65,6 +66,9 @@ class Tail:
         """The next frames, at least one if a whole one is there, about a megabyte; [] if there are none now.
 
         `final`: the producer is gone, so what is torn stays torn.
+
+        Raises:
+            OSError: the disk cannot be read now, or no file can be opened; to try again loses nothing.
         """
         self._look()
         for segment in self._segments:
@@ -106,7 +110,7 @@ class Tail:
             self.flush_cursor()
 
     def is_empty(self) -> bool:
-        """Whether everything that stands in the segments now has been read and acknowledged."""
+        """Whether everything that stands in the segments now has been read and acknowledged. Raises as `read`."""
         self._look()
         return all(not segment.pending and self._at_end(segment) for segment in self._segments)
 
@@ -146,7 +150,9 @@ class Tail:
                 break
             size *= 2  # one frame larger than the window, or damage as large
         if not parsed.frames and complete and buffer:
-            parsed = parse(self._bytes(segment, self._size(segment)), segment.offset, final=True)
+            parsed = parse(
+                self._bytes(segment, files.size(self.directory.segment(segment.number))), segment.offset, final=True
+            )
         self.damaged_bytes += parsed.damaged
         segment.offset += parsed.consumed
         found = [Pending(frame, segment) for frame in parsed.frames]
@@ -157,8 +163,8 @@ class Tail:
 
     def _bytes(self, segment: _Segment, size: int) -> bytes:
         try:
-            fd = os.open(self.directory.segment(segment.number), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
+            fd = files.open_to_read(self.directory.segment(segment.number))
+        except FileNotFoundError:
             return b""
         try:
             return os.pread(fd, size, segment.offset)
@@ -168,12 +174,6 @@ class Tail:
     def _at_end(self, segment: _Segment) -> bool:
         """Whether nothing was appended behind what was read."""
         return not any(self._bytes(segment, len(MAGIC)))
-
-    def _size(self, segment: _Segment) -> int:
-        try:
-            return self.directory.segment(segment.number).stat().st_size
-        except FileNotFoundError:
-            return 0
 
     def _has_landed(self, segment: _Segment) -> bool:
         """Whether every append that began before the segment was closed must be in it by now."""
@@ -187,7 +187,7 @@ class Tail:
         """Whether the segment can go: nothing comes to it any more, and all that came was read and acknowledged."""
         if segment.closed_at is None or segment.pending or not (final or self._has_landed(segment)):
             return False
-        return segment.offset >= self._size(segment)
+        return segment.offset >= files.size(self.directory.segment(segment.number))
 
     def _note(self, number: int, offset: int) -> None:
         if (number, offset) != self._cursor:
