@@ -28,20 +28,26 @@ async def start(brokers: Brokers, client: AIOKafkaProducer | AIOKafkaConsumer | 
             with anyio.fail_after(brokers.connect_timeout):
                 await client.start()
         except KafkaConnectionError as error:
-            raise await _reason(brokers) or error from error
+            raise await _reason(brokers) from error
 
 
-async def _reason(brokers: Brokers) -> KafkaError | OSError | None:
-    """Why a broker cannot be used: aiokafka logs it, and raises without it."""
+async def _reason(brokers: Brokers) -> KafkaError | OSError:
+    """Why the first broker cannot be used: aiokafka logs it, and raises without it."""
     server, options = brokers.servers[0], brokers.client()
     del options["bootstrap_servers"]
     host, _, port = server.rpartition(":")
     try:
         connection = await create_conn(host.strip("[]"), int(port), **options)
+    except ConnectionResetError:
+        what = "cuts the connection"
     except (KafkaError, OSError) as error:
         return error
-    connection.close()
-    return None
+    else:
+        connection.close()
+        what = "takes the connection and does not answer"
+    return OSError(
+        f"{server} {what}; is {brokers.options.security_protocol} what it speaks (option security_protocol)?"
+    )
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:

@@ -138,10 +138,8 @@ class Cluster:
         return [TopicInfo(name, len(counts), sum(counts)) for name, counts in sorted(held.items())]
 
     async def lag(self, patterns: Collection[str], group: str) -> dict[Partition, int]:
+        committed = await self.committed(group)  # first: topics that may not be read are as if they were not there
         partitions = await self.partitions(patterns)
-        if not partitions:
-            return {}
-        committed = await self.committed(group)
         begins, ends = await self.begins(partitions), await self.ends(partitions)
         return {at: ends[at] - max(begins[at], committed.get(at, 0)) for at in partitions}
 
