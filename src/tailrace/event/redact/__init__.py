@@ -93,9 +93,8 @@ def _scanner(own: list[OwnPattern], keys: SecretKeys, warn: Callable[[str], None
         return None
     expressions = [(pattern.expression, scan.ONCE | scan.TEXT) for pattern in own]
     expressions += [(shape.expression.encode(), scan.ONCE) for shape in SHAPES]
-    expressions += [
-        (f"(?i){keys.expression}".encode(), scan.ONCE if keys.expression.isascii() else scan.ONCE | scan.TEXT)
-    ]
+    any_case = scan.ASCII_ANY_CASE if keys.expression.isascii() else scan.ANY_CASE
+    expressions += [(keys.expression.encode(), scan.ONCE | any_case)]
     try:
         return scan.scanner(tuple(expressions))
     except scan.RefusedError as error:

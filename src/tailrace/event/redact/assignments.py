@@ -5,21 +5,26 @@ Works on UTF-8, in one pass forwards: each step goes on behind what the last one
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from tailrace.event.redact.keys import SecretKeys
 
 MASK = b"[redacted]"
 
+_MOST = 10_000
+"""Of a text with more keys, the rest is masked: no text may keep the caller waiting."""
+
 _MASKED = re.compile(rb"\[redacted(?::[^\]]*)?\]")
 _IN_KEYS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-" + bytes(range(0x80, 0x100))
 _MAX_BEFORE = 60
 _ESCAPE = re.compile(rb"\\[bfnrt]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|[;\[][0-9]{1,2}m")
 
-_GAP = rb"(?:\s|\\+[nrt])*"
+_GAP = rb"\s*+(?:\\+[nrt]\s*+)*"
 _QUOTE = re.compile(_GAP + rb"(\\*)([\"'`])")
 _OPENING = re.compile(_GAP + rb"([\[{])(?=\s*\\*[\"'\[{0-9])")
 _BRACKET = re.compile(rb"[\[\]{}]")
+_HEADER_KEY = re.compile(rb"(?i)authorization|cookie")
 _HEADER = re.compile(
     rb"\s*((?i:bearer|basic|token|apikey|negotiate|ntlm)\s+[^\s\"'`\\,;]+"
     rb"|(?i:digest|aws4-hmac-sha256)\s[^\r\n\"'`\\]+"
@@ -42,14 +47,18 @@ class Assignments:
 
     def __init__(self, keys: SecretKeys) -> None:
         self._keys = keys
-        self._named = re.compile(keys.expression.encode())
+        # Possessive, which hyperscan has not: a run of names without a sign is gone through once.
+        self._named = re.compile(keys.expression.replace("{0,40}", "{0,40}+").encode())
 
     def mask(self, text: bytes) -> bytes:
         pieces: list[bytes] = []
-        done = 0
+        done = looked = 0
         lower = text.lower()  # of bytes: ASCII alone, so that places stay the same
         named = self._named.search(lower)
         while named is not None:
+            looked += 1
+            if looked > _MOST:
+                return b"".join([*pieces, text[done : named.start()], MASK])
             start = end = named.end()
             if key := self._key(text, named):
                 start, end = _value(text, key, end)
@@ -61,10 +70,8 @@ class Assignments:
 
     def _key(self, text: bytes, named: re.Match[bytes]) -> bytes:
         """The whole key, with its sign, if it names a secret; else nothing."""
-        start = named.start()
-        start -= len(text[max(0, start - _MAX_BEFORE) : start]) - len(
-            text[max(0, start - _MAX_BEFORE) : start].rstrip(_IN_KEYS)
-        )
+        before = text[max(0, named.start() - _MAX_BEFORE) : named.start()]
+        start = named.start() - len(before) + len(before.rstrip(_IN_KEYS))
         escape = _ESCAPE.match(text, max(0, start - 1), named.start())
         if escape:
             start = escape.end()
@@ -81,8 +88,7 @@ def _value(text: bytes, key: bytes, at: int) -> tuple[int, int]:
         return quote.end(), _quoted_end(text, quote.end(), quote[2], len(quote[1]))
     if key.endswith(b":") and (opening := _OPENING.match(text, at)):
         return opening.start(1), _closing(text, opening.start(1))
-    is_header = re.search(rb"(?i)authorization|cookie", key)
-    if is_header and (header := _HEADER.match(text, at)):
+    if _HEADER_KEY.search(key) and (header := _HEADER.match(text, at)):
         return header.span(1)
     tight = _TIGHT.match(text, at) if key.endswith((b"=", b">")) else None
     word = tight or _LOOSE.match(text, at)
@@ -124,9 +130,9 @@ def _quoted_end(text: bytes, start: int, quote: bytes, depth: int) -> int:
 
 
 def _closing(text: bytes, opening: int) -> int:
-    """Behind the bracket that closes the one at `opening`; the text's end if none does."""
+    """Behind the bracket that closes the one at `opening`; the text's end if none of the next 10,000 does."""
     depth = 0
-    for bracket in _BRACKET.finditer(text, opening):
+    for bracket in itertools.islice(_BRACKET.finditer(text, opening), _MOST):
         depth += 1 if bracket[0] in b"[{" else -1
         if depth == 0:
             return bracket.end()

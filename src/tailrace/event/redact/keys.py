@@ -51,6 +51,8 @@ _TEXT_UNITS = """
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
 _MAX_KEY = 200
+_IN_TEXT = re.compile(r"[^\w\s.()\[\]/$@-]|(?:\s\S+){4}")
+"""What texts have and names have not: other signs, many words."""
 
 
 class SecretKeys:
@@ -68,15 +70,15 @@ class SecretKeys:
         self._text_units = frozenset(_TEXT_UNITS.split())
         self.expression = (
             rf"(?:(?:{_any(names, '[-_. ]?')})[a-z0-9_.()\[\]-]{{0,40}}|token[0-9]{{0,3}})"
-            rf"\\{{0,8}}[\"'`]?(?:\s|\\[nrt]){{0,4}}(?:[:=]?[=>]|:)"
+            rf"\\*[\"'`]?(?:\s|\\[nrt]){{0,4}}(?:[:=]?[=>]|:)"
         )
         """In lower case, in what `re` and hyperscan have in common: finds, beside others, each such key in a text up
         to the sign before its value, also in JSON's escapes."""
         self.names_a_secret = functools.lru_cache(maxsize=1024)(self._names_a_secret)
-        """Whether the value of a key is to be masked. A name over 200 characters is a text, not a name."""
+        """Whether the value of a key is to be masked. Texts that stand as keys are not names."""
 
     def _names_a_secret(self, key: str) -> bool:
-        if len(key) > _MAX_KEY:
+        if len(key) > _MAX_KEY or _IN_TEXT.search(key.rstrip(" :=")):
             return False
         words = _words(key)
         secret = self._secret.search(words)

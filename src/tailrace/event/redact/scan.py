@@ -12,8 +12,11 @@ ONCE = hyperscan.HS_FLAG_SINGLEMATCH
 """Tells whether an expression is found."""
 PLACES = hyperscan.HS_FLAG_SOM_LEFTMOST
 """Tells where."""
-TEXT = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
-"""Takes the expression as one of Unicode characters, not of bytes: slower."""
+TEXT = hyperscan.HS_FLAG_UTF8
+"""Takes the expression as one of characters, not of bytes: slower."""
+ASCII_ANY_CASE = hyperscan.HS_FLAG_CASELESS
+ANY_CASE = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
+"""Takes upper and lower case of every script as one: slower still."""
 
 RefusedError = hyperscan.HyperscanError
 """Hyperscan does not take an expression, or does not run on this processor."""
