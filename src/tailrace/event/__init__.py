@@ -51,8 +51,12 @@ Stamp = tuple[str, str, int, str]
 
 _FIELDS = frozenset(Event.__struct_fields__) - {"extra"}
 
+_MARGIN = 100
+"""Levels of nesting that an event leaves to what surrounds it: it stands deeper in a document, and is read there from
+deeper in the stack, and the decoder's limit counts both."""
 
 _known = msgspec.json.Decoder(Event)
+_nested = msgspec.json.Decoder(msgspec.Raw)
 _loose = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
@@ -65,10 +69,13 @@ def decode(value: bytes) -> Event:
     """One record's value as an event.
 
     Raises:
-        DecodeError: it is not UTF-8, not a JSON object, or lacks a field; the message says which.
+        DecodeError: it is not UTF-8, not a JSON object, lacks a field, or is nested too deeply (about 850 levels);
+            the message says which.
     """
     try:
         value.decode()
+        if value.count(b"[") + value.count(b"{") > _MARGIN:
+            _check_depth(value)
         event = _known.decode(value)
         if event.extra or not _is_object(event.data):
             return _decode_loosely(value)
@@ -77,6 +84,13 @@ def decode(value: bytes) -> Event:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"not an event: {error}") from error
     return event
+
+
+def _check_depth(value: bytes) -> None:
+    try:
+        _nested.decode(b"[" * _MARGIN + value + b"]" * _MARGIN)
+    except RecursionError as error:
+        raise DecodeError("not an event: it is nested too deeply") from error
 
 
 def _is_object(raw: msgspec.Raw) -> bool:
