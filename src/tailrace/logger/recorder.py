@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -16,7 +17,6 @@ from tailrace.config import Config
 from tailrace.errors import SpoolError
 from tailrace.event import payload, types
 from tailrace.event.ids import Clock, new_producer_id, new_run_id
-from tailrace.event.redact import Redactor
 from tailrace.logger import Stats
 from tailrace.logger.context import RunState, Scope
 from tailrace.publish.thread import Publisher
@@ -53,8 +53,13 @@ class Recorder:
         self._rejected_before = 0
         self._redaction_failed = 0
         self._now = Clock().now
-        self._redact = Redactor(config.redact, self.warn).redact if config.redact.enabled else bytes
+        self._redact = self._redactor()
         self._max_event_bytes = config.spool.max_event_bytes
+
+    def _redactor(self) -> Callable[[bytes], bytes]:
+        from tailrace.event.redact import Redactor  # noqa: PLC0415 - compiles its patterns; importing tailrace stays quick
+
+        return Redactor(self.config.redact, self.warn).redact if self.config.redact.enabled else bytes
 
     def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
         """Begin a run of the workflow and record that it began."""
