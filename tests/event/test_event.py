@@ -158,7 +158,7 @@ def test_events_are_ordered_by_time_then_producer_then_count():
         return msgspec.structs.replace(BUILT, ts=ts, pid=pid, seq=seq, id=f"{pid}-{seq}")
 
     ordered = [event("1", "b", 9), event("2", "a", 2), event("2", "a", 10), event("2", "b", 0), event("3", "a", 0)]
-    assert sorted(ordered[::-1], key=stamp) == ordered
+    assert sorted([*ordered[2:], *ordered[:2]], key=stamp) == ordered
 
 
 def test_an_event_does_not_change():

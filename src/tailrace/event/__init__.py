@@ -53,7 +53,9 @@ _FIELDS = frozenset(Event.__struct_fields__) - {"extra"}
 
 _MARGIN = 100
 """Levels of nesting that an event leaves to what surrounds it: it stands deeper in a document, and is read there from
-deeper in the stack, and the decoder's limit counts both."""
+deeper in the stack, and the decoder's limit (that of Python's recursion) counts both."""
+_SHALLOW = 1_000
+"""Bytes that hold too few levels to come near the limit."""
 
 _known = msgspec.json.Decoder(Event)
 _nested = msgspec.json.Decoder(msgspec.Raw)
@@ -74,7 +76,7 @@ def decode(value: bytes) -> Event:
     """
     try:
         value.decode()
-        if value.count(b"[") + value.count(b"{") > _MARGIN:
+        if len(value) > _SHALLOW:
             _check_depth(value)
         event = _known.decode(value)
         if event.extra or not _is_object(event.data):
