@@ -107,7 +107,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: str = "tailrace"
     """First part of every topic name and consumer group."""
     publish: Literal["internal", "external"] = "internal"
-    """`internal`: a thread of the logging process ships its spool. `external`: others do: `tailrace ship`, consumers."""
+    """`internal`: a thread of the logging process ships its spool. `external`: `tailrace ship` or consumers do."""
     exit_timeout: float = 2.0
     """Seconds that a clean exit may spend on shipping; the rest stays on the spool."""
     topics: TopicSettings = TopicSettings()
