@@ -35,8 +35,8 @@ class Verdict(msgspec.Struct):
     """Recorded, though neither accepted nor under way."""
     gaps: int = 0
     unended: int = 0
-    left: int = 0
-    """Spools that could not be shipped."""
+    left: list[str] = []
+    """Spools that could not be shipped, and why."""
     documents: int = 0
 
     @property
@@ -49,7 +49,10 @@ class Verdict(msgspec.Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {getattr(self, name):,}" for name in self.__struct_fields__)
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return ", ".join(
+            f"{name} {value or 0 if name == 'left' else format(value, ',')}" for name, value in values.items()
+        )
 
 
 async def judge(settings: dict[str, Any], marks: dict[int, int]) -> Verdict:
@@ -61,7 +64,7 @@ async def judge(settings: dict[str, Any], marks: dict[int, int]) -> Verdict:
     finally:
         await bus.aclose()
     await find_consumer("all")(config, until="caught_up")
-    verdict = Verdict(accepted=sum(marks.values()), left=report.left + len(report.errors) + _spools(config))
+    verdict = Verdict(accepted=sum(marks.values()), left=[*report.errors, *_spools(config)])
     on_topic = Tally(marks)
     verdict.disordered = on_topic.read(calls_on_topic(config))
     documents = await documents_in_store(config)
@@ -143,6 +146,7 @@ def calls_on_topic(config: Config) -> Iterator[tuple[str, int, int]]:
         consumer.close()
 
 
-def _spools(config: Config) -> int:
-    """Directories left under the spool; nobody lives who could use one."""
-    return sum(path.name != "rejected" for path in Path(config.spool_path).iterdir())
+def _spools(config: Config) -> list[str]:
+    """What is left under the spool; nobody lives who could use it."""
+    found = (path for path in Path(config.spool_path).iterdir() if path.name != "rejected")
+    return [f"{path.name}: {sorted(each.name for each in path.iterdir())}" for path in found]
