@@ -14,6 +14,7 @@ import anyio.lowlevel
 from tailrace.bus import Bus
 from tailrace.bus.topics import Topics
 from tailrace.errors import TailraceError
+from tailrace.publish.quiet import silence_here
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
 from tailrace.publish.sweep import publish_lost, sweep
@@ -34,8 +35,10 @@ def prepare(publisher: Publisher) -> Loop:
     """
     import encodings.idna  # noqa: F401, PLC0415 - else the first look-up of a host name imports it
 
+    bus = open_bus(publisher.config)
+    silence_here()
     asyncio.run(_rehearse())
-    return Loop(publisher, open_bus(publisher.config))
+    return Loop(publisher, bus)
 
 
 async def _rehearse() -> None:

@@ -19,7 +19,7 @@ from tailrace.spool import files
 from tailrace.spool.directory import Lock, SpoolDirectory, all_in
 from tailrace.spool.frame import NO_SPAN, Frame
 from tailrace.spool.runs import open_runs
-from tailrace.spool.tail import Tail
+from tailrace.spool.tail import SETTLE_SECONDS, Tail
 
 
 async def sweep(config: Config, bus: Bus) -> ShipReport:
@@ -55,12 +55,17 @@ async def _ship_one(directory: SpoolDirectory, config: Config, bus: Bus, report:
     dead = not directory.owner_is_alive()
     topics = Topics(config.prefix)
     router = Router(bus, topics, config.topics.max_topics)
-    shipper = Shipper(Tail(directory), bus, router, give_up=True)
+    tail = Tail(directory)
+    shipper = Shipper(tail, bus, router, give_up=True)
+    late = time.monotonic() + 2 * SETTLE_SECONDS
     try:
-        await shipper.run(is_final=lambda: dead, is_done=lambda: True)
+        # A live owner's closed segments are waited for: left behind, they would be shipped again by every sweep.
+        await shipper.run(
+            is_final=lambda: dead, is_done=lambda: dead or not tail.awaits_landing() or time.monotonic() >= late
+        )
     finally:
-        report.records += shipper.tail.acked - shipper.rejected
-        report.damaged_bytes += shipper.tail.damaged_bytes
+        report.records += tail.acked - shipper.rejected
+        report.damaged_bytes += tail.damaged_bytes
         report.rejected += shipper.rejected
     if dead:
         await publish_lost(directory, topics, router, bus)

@@ -15,7 +15,7 @@ from tailrace.spool.frame import MAGIC, Frame, parse
 
 _WINDOW = 1 << 20
 _CURSOR_SECONDS = 0.1
-_SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 1.0
 """A closed segment is deleted this long after it was seen closed: an append that began before the swap has landed."""
 
 
@@ -114,6 +114,10 @@ class Tail:
         self._look()
         return all(not segment.pending and self._at_end(segment) for segment in self._segments)
 
+    def awaits_landing(self) -> bool:
+        """Whether there are closed segments that an append may still be on its way into."""
+        return any(segment.closed_at is not None for segment in self._segments)
+
     def position(self) -> tuple[int, int]:
         """(segment, offset) below which everything is acknowledged."""
         for segment in self._segments:
@@ -181,7 +185,7 @@ class Tail:
             return False
         if self._writer:
             return self._writer.is_let_go(segment.number)
-        return time.monotonic() - segment.closed_at >= _SETTLE_SECONDS
+        return time.monotonic() - segment.closed_at >= SETTLE_SECONDS
 
     def _is_done(self, segment: _Segment, *, final: bool) -> bool:
         """Whether the segment can go: nothing comes to it any more, and all that came was read and acknowledged."""
