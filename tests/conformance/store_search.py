@@ -7,7 +7,7 @@ from tailrace.document.view import render
 from tailrace.errors import QueryError
 from tailrace.event import types
 from tailrace.store import Query
-from tests.store.runs import Producer, at, producer, run, run_id
+from tests.store.runs import Producer, at, producer, run, run_id, said
 
 SYNTAX = [
     '"',
@@ -123,6 +123,14 @@ class SearchConformance:
         assert ids(await store.search(Query(phrases=("Connection refused",)))) == [document.run_id]
         assert ids(await store.search(Query(phrases=("refused host",)))) == []
         assert ids(await store.search(Query(phrases=("connection refused", "by host")))) == [document.run_id]
+
+    async def test_a_phrase_lies_within_one_value(self, store, backend):
+        document = said({"message": "connection", "fields": {"a": "refused by", "b": "host"}})
+        await self.put(store, backend, document)
+        assert ids(await store.search(Query(words=("connection", "refused", "host")))) == [document.run_id]
+        assert ids(await store.search(Query(phrases=("refused by",)))) == [document.run_id]
+        for phrase in ("connection refused", "by host", "connection \u00b6 refused"):
+            assert ids(await store.search(Query(phrases=(phrase,)))) == [], phrase
 
     async def test_long_words_are_found_whole(self, store, backend):
         document = run("k" * 300 + "x")

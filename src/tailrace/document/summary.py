@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from tailrace.document import Document, Summary
-from tailrace.document.view import view
+from tailrace.document.view import Element, view
 
 _encoder = msgspec.json.Encoder()
 _PARTS = (
@@ -24,27 +26,59 @@ class Indexed(msgspec.Struct, frozen=True):
     document: Document
     body: bytes
     summary: Summary
-    text: str
-    """Every string and number of the run's names, inputs, outputs and messages, a line each."""
+    texts: list[str]
+    """Every string and number of the run's names, inputs, outputs and messages: phrases do not span two of them."""
     text_truncated: bool
 
 
 def prepare(document: Document, *, max_text: int = 262_144) -> Indexed:
     """Render a document once for storing; text beyond `max_text` characters is left out of search."""
-    body = _encoder.encode(view(document))
-    decoded = msgspec.json.decode(body)
-    pieces, size, truncated = [], 0, False
-    for piece in _strings({name: decoded[name] for name in _PARTS if name in decoded}):
-        if size + len(piece) > max_text:
+    element = view(document)
+    body = _encoder.encode(element)
+    decoded = _decode(element, body)
+    texts, size, truncated = [], 0, False
+    for text in _strings({name: decoded[name] for name in _PARTS if name in decoded}):
+        if size + len(text) > max_text:
             truncated = True
             break
-        pieces.append(piece)
-        size += len(piece) + 1
-    return Indexed(document, body, _summary(decoded), "\n".join(pieces), truncated)
+        texts.append(text)
+        size += len(text) + 1
+    return Indexed(document, body, _summary(decoded), texts, truncated)
 
 
 def summarise(document: Document) -> Summary:
-    return _summary(msgspec.json.decode(_encoder.encode(view(document))))
+    element = view(document)
+    return _summary(_decode(element, _encoder.encode(element)))
+
+
+def _decode(element: Element, body: bytes) -> dict[str, Any]:
+    """The view with its payloads decoded, but for values that JSON allows and no decoder here takes (1e400)."""
+    try:
+        decoded: dict[str, Any] = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        decoded = _part_by_part(element)
+    return decoded
+
+
+def _part_by_part(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _part_by_part(inner) for name, inner in part.items()}
+    if isinstance(part, list):
+        return [_part_by_part(inner) for inner in part]
+    return _leniently(part) if isinstance(part, msgspec.Raw) else part
+
+
+def _leniently(raw: msgspec.Raw) -> Any:
+    """A payload's value without the numbers that no float holds; None where integers are too long or it is too deep."""
+    try:
+        return json.loads(bytes(raw), parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _summary(decoded: dict[str, Any]) -> Summary:

@@ -24,6 +24,7 @@ MAX_FOUND = 10
 
 _MAX_RUN_ID = 512  # bytes, OpenSearch's own limit; the same in all stores, so that a run can move between them
 _MIN_SHORT = 4
+_BETWEEN = " \u00b6 "  # a word to the stores' indexes, and never one of a query, because it holds no letters
 _NEVER = "\u2205"  # no letter, so no word of any text; looked for where a query's word holds no letters either
 
 Place = tuple[str, str]
@@ -41,8 +42,7 @@ class Entry(msgspec.Struct, frozen=True):
     status: str | None
     """The final status in lower case."""
     text: str
-    """The searchable words with one space between. Its inputs, outputs and messages follow one another without a mark,
-    so a phrase may also be found across two of them."""
+    """The searchable words with one space between, and a mark between two values, so that no phrase spans them."""
 
     @property
     def place(self) -> Place:
@@ -87,7 +87,7 @@ def merged(given: Document, stored: bytes | None) -> Entry | Rejected | None:
         summary=summary,
         started=instant(summary.start_time or "") or _time_of_id(document.run_id),
         status=summary.final_status.lower() if summary.final_status is not None else None,
-        text=" ".join(words(indexed.text)),
+        text=_BETWEEN.join(filter(None, (" ".join(words(text)) for text in indexed.texts))),
     )
 
 
