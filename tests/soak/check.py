@@ -147,6 +147,14 @@ def calls_on_topic(config: Config) -> Iterator[tuple[str, int, int]]:
 
 
 def _spools(config: Config) -> list[str]:
-    """What is left under the spool; nobody lives who could use it."""
-    found = (path for path in Path(config.spool_path).iterdir() if path.name != "rejected")
-    return [f"{path.name}: {sorted(each.name for each in path.iterdir())}" for path in found]
+    """What is left under the spool though nobody lives who could use it.
+
+    Not: a directory without its final name that holds no frame. Its maker was killed before the first event.
+    """
+    left = []
+    for path in Path(config.spool_path).iterdir():
+        names = sorted(each.name for each in path.iterdir())
+        unfinished = path.name.startswith(".") and not any(name.endswith(".frames") for name in names)
+        if path.name != "rejected" and not unfinished:
+            left.append(f"{path.name}: {names}")
+    return left
