@@ -20,12 +20,13 @@ import tailrace
 from tailrace.config import RedactSettings
 from tailrace.errors import ConfigError
 from tailrace.event.redact import Redactor
-from tests.event import secrets
+from tailrace.event.redact.shapes import SHAPES
+from tests.event import corpus
 from tests.logger.conftest import documents, spooled
 
 encode = msgspec.json.encode
-TOKENS = secrets.tokens()
-ASSIGNMENTS = secrets.assignments()
+TOKENS = corpus.tokens()
+ASSIGNMENTS = corpus.assignments()
 
 
 def no_warning(line):
@@ -103,9 +104,15 @@ def test_a_text_that_gives_a_secret_to_a_name_is_masked_there(text, secret, wrap
     assert "[redacted]" in masked
 
 
+def test_each_shape_is_tried():
+    forms = [shape.name for shape in SHAPES]
+    assert {name for name, _ in TOKENS} == set(forms)
+    assert len(TOKENS) > len(forms)
+
+
 def test_the_corpus_has_two_hundred_secrets_and_more():
     assert len(TOKENS) * len(PLACES) + len(ASSIGNMENTS) * 3 > 400
-    assert len(secrets.look_alikes()) + len(secrets.INNOCENT_KEYS) > 80
+    assert len(corpus.look_alikes()) + len(corpus.INNOCENT_KEYS) > 80
 
 
 def test_what_follows_a_masked_value_stays():
@@ -118,7 +125,7 @@ def test_what_follows_a_masked_value_stays():
     assert redacted({"a": "postgres://ann:p@ss@host/db"}) == {"a": "postgres://ann:[redacted:url_password]@host/db"}
 
 
-@pytest.mark.parametrize("key", secrets.SECRET_KEYS)
+@pytest.mark.parametrize("key", corpus.SECRET_KEYS)
 def test_the_whole_value_of_a_secret_like_key_is_masked(key):
     for value in ("plain words", 12345, 1.5, 0, ["a", "b"], {"user": "ann", "word": "b"}):
         assert redacted({"fields": {key: value}}) == {"fields": {key: "[redacted]"}}
@@ -130,13 +137,13 @@ def test_whether_there_is_a_secret_is_none(key):
         assert redacted({"fields": {key: value, "secret": "x"}}) == {"fields": {key: value, "secret": "[redacted]"}}
 
 
-@pytest.mark.parametrize("key", secrets.INNOCENT_KEYS)
+@pytest.mark.parametrize("key", corpus.INNOCENT_KEYS)
 def test_a_key_that_only_looks_like_one_keeps_its_value(key):
     data = encode({"fields": {key: "plain words", key.upper(): 12}})
     assert builtin().redact(data) is data
 
 
-@pytest.mark.parametrize("text", secrets.look_alikes(), ids=itertools.count())
+@pytest.mark.parametrize("text", corpus.look_alikes(), ids=itertools.count())
 def test_a_text_that_only_looks_like_a_secret_is_untouched(text):
     for data in (encode({"message": text}), encode({"fields": {text: [text]}}), encode({"a": json.dumps({"b": text})})):
         assert builtin().redact(data) is data
@@ -146,7 +153,7 @@ def test_what_stands_beside_a_secret_is_untouched():
     others = {
         "id": "0192f0c1d2e37abc8123456789abcdef",
         "numbers": [1, -2.5, 1e300, 0.1, 9007199254740993, True, None],
-        "texts": [text for text in secrets.look_alikes() if len(text) < 200],
+        "texts": [text for text in corpus.look_alikes() if len(text) < 200],
         "deep": {"a": {"b": [{"c": {}}, []]}},
     }
     assert redacted({"before": others, "password": "x", "after": others}) == {
@@ -185,7 +192,7 @@ def test_deep_nesting_is_masked_to_the_bottom():
 FRAGMENTS = (
     [secret for _, secret in TOKENS]
     + [text for text, _ in ASSIGNMENTS]
-    + [text for text in secrets.look_alikes() if len(text) < 200]
+    + [text for text in corpus.look_alikes() if len(text) < 200]
     + [
         "\n",
         "\\n",

@@ -1,9 +1,12 @@
 """Any value as JSON: what is logged is what stood there at the call, and never an exception.
 
 The fast path hands the value to msgspec's encoder, which takes what JSON, dataclasses, attrs, msgspec Structs,
-datetimes, UUIDs, Decimals, enums, sets and bytes (base64) come to. What it refuses (odd keys, lone surrogates, cycles,
-huge integers) goes through `plain`, leaf by leaf. A leaf that has no JSON form becomes a marked stand-in,
-`{"$unencodable": "<type>", "repr": "..."}`.
+datetimes, UUIDs, Decimals, enums, sets and bytes (base64) come to; NaN and the infinities become null, as in
+JavaScript. What it refuses (odd keys, lone surrogates, cycles) goes through `plain`, leaf by leaf. A leaf that has no
+JSON form becomes a marked stand-in, `{"$unencodable": "<type>", "repr": "..."}`.
+
+Two things are not looked at: a `msgspec.Raw` is taken for the JSON that it says it is, and keys that become equal as
+texts (1 and "1") both stand in the fast path's object, of which readers keep the last.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import ItemsView, KeysView, Mapping, ValuesView
+from sys import getrecursionlimit
 from typing import Any
 
 import msgspec
@@ -21,7 +26,15 @@ _MAX_DEPTH = 64
 _MAX_KEPT = 1_000
 """Characters of an oversize value that stay readable in its stand-in."""
 _SMALL = 4_096
-_INT64 = 1 << 63
+_MAX_BITS = 14_000
+"""Of an integer: about the 4,300 digits that Python reads by default."""
+_READABLE = 600
+"""Levels of nesting, those of the caller's stack included, that readers with Python's default limit can take."""
+_SHORT = 2 * _READABLE
+"""Bytes that cannot be nested so deep."""
+_MAX_RECURSION = 10_000
+"""Where Python's limit has been raised above this, only the end of C's stack would stop the encoder in a cycle."""
+_CONTAINERS = (Mapping, deque, KeysView, ValuesView, ItemsView)
 
 _inside = threading.local()
 
@@ -44,15 +57,31 @@ def default(value: Any) -> Any:
 
 
 encoder = msgspec.json.Encoder(enc_hook=default)
+_skipped = msgspec.json.Decoder(msgspec.Raw)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def encode(draft: Any) -> bytes:
-    """A Struct with any values in it as JSON. The values are read once, now."""
+def encode(data: Any) -> bytes:
+    """A Struct with any values in it as JSON. The values are read once, now; never deeper than readers can take."""
     try:
-        return encoder.encode(draft)
+        if getrecursionlimit() <= _MAX_RECURSION:
+            body = encoder.encode(data)
+            if len(body) < _SHORT or not _is_deep(body):
+                return body
     except Exception:  # noqa: BLE001 - RecursionError, UnicodeEncodeError, whatever an iterator of the caller's raises
-        return encoder.encode(plain(draft))
+        return encoder.encode(plain(data))
+    return encoder.encode(plain(data))
+
+
+def _is_deep(body: bytes) -> bool:
+    if body.count(b"[") + body.count(b"{") <= _READABLE:
+        return False
+    around = getrecursionlimit() - _READABLE
+    try:
+        _skipped.decode(b"[" * around + body + b"]" * around)
+    except RecursionError:
+        return True
+    return False
 
 
 def shorten(body: bytes) -> bytes:
@@ -63,6 +92,13 @@ def shorten(body: bytes) -> bytes:
 
 def plain(value: Any, depth: int = 0, above: tuple[int, ...] = ()) -> Any:
     """The value built only of what JSON has, with stand-ins for the rest."""
+    try:
+        return _plain(value, depth, above)
+    except Exception:  # noqa: BLE001 - the value's own code, whatever it does
+        return _marked(value, "")
+
+
+def _plain(value: Any, depth: int, above: tuple[int, ...]) -> Any:
     if value is None or isinstance(value, bool | str | int | float):
         return _plain_scalar(value)
     if id(value) in above:
@@ -88,9 +124,9 @@ def _plain_scalar(value: Any) -> Any:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _marked(value, str(value))
-    if isinstance(value, int) and not -_INT64 <= value < 2 * _INT64:
-        return _marked(value, _repr(value))
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return _marked(value, hex(value)[:_MAX_REPR])
     return value
 
 
@@ -130,8 +166,8 @@ def _known_form(value: Any) -> Any:
     item = getattr(type(value), "item", None)
     if item is not None and getattr(value, "shape", None) == ():  # a NumPy scalar
         return item(value)
-    if isinstance(value, Mapping):
-        return dict(value)
+    if isinstance(value, _CONTAINERS):
+        return dict(value) if isinstance(value, Mapping) else [*value]
     if hasattr(value, "__fspath__"):
         return str(value)
     return _marked(value, _repr(value))
@@ -139,7 +175,11 @@ def _known_form(value: Any) -> Any:
 
 def _marked(value: Any, shown: str) -> dict[str, str]:
     type_ = type(value)
-    return {"$unencodable": f"{type_.__module__}.{type_.__qualname__}", "repr": shown}
+    try:
+        name = f"{type_.__module__}.{type_.__qualname__}"
+    except Exception:  # noqa: BLE001 - a metaclass's own code
+        name = "?"
+    return {"$unencodable": name, "repr": shown}
 
 
 def _repr(value: Any) -> str:
@@ -152,7 +192,7 @@ def _repr(value: Any) -> str:
 
 def _text(value: str) -> str:
     """Lone surrogates, which UTF-8 lacks, as their escapes."""
-    return value.encode("utf-8", "backslashreplace").decode()
+    return str.encode(value, "utf-8", "backslashreplace").decode()  # a subclass may have an `encode` of its own
 
 
 def _cut(body: bytes) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.keeper import Keeper
 
 _WARN_SECONDS = 60.0
-_encode = payload.encoder.encode
 
 
 class Recorder:
@@ -99,10 +98,7 @@ class Recorder:
                 f'{{"id":"{producer}-{seq}","seq":{seq},{scope.wire}"type":"{type_}",'
                 f'"ts":"{self._now()}","n":{next(run.count)},"data":'
             ).encode()
-            try:
-                body = _encode(data)
-            except Exception:  # noqa: BLE001 - whatever a value's own code raises; the careful way takes any
-                body = payload.encode(data)
+            body = payload.encode(data)
             try:
                 body = self._redact(body)
             except Exception as error:  # noqa: BLE001 - what it holds is not known, so none of it goes on

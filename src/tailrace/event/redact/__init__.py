@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Redactor:
     """Masks by the settings. For any thread, in signal handlers, and after a fork.
 
-    Making the first one of a process takes about 60 ms, importing hyperscan and compiling, so that no logging call
+    Making the first one of a process takes about 80 ms, importing hyperscan and compiling, so that no logging call
     waits for it. Where hyperscan does not run, every event takes the exact way, and `warn` is told so.
 
     Raises:
