@@ -244,19 +244,20 @@ async def test_a_frame_made_to_break_its_reader_does_not_hold_up_the_others(root
     assert report.damaged_bytes > 0
 
 
-async def test_a_spool_that_cannot_be_read_now_is_kept(root, config, monkeypatch):
+@pytest.mark.parametrize("opened_before", [0, 1, 2])
+async def test_a_spool_that_cannot_be_read_now_is_kept(root, config, monkeypatch, opened_before):
     """As when no descriptor is left: to take that for an empty spool would delete it."""
     directory = orphan(root, range(5))
-    real = os.open
+    real, opened = os.open, iter(range(100))
 
     def exhausted(path, *arguments, **options):
-        if "segment-" in str(path):
+        if "segment-" in str(path) and next(opened) >= opened_before:
             raise OSError(24, "Too many open files")
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(os, "open", exhausted)
-    report, bus = await swept(config)
-    assert (bus.values, report.left) == ([], 1)
+    report, _ = await swept(config)
+    assert (report.left, report.spools) == (1, 0)
     monkeypatch.undo()
     assert read_all(directory) == (list(range(5)), 0)
 
@@ -347,6 +348,20 @@ def test_a_spool_that_was_deleted_is_begun_again_and_keeps_what_its_segment_held
     assert read_all(SpoolDirectory(root / "p1")) == (list(range(30)), 0)
     assert open_runs(spool.directory) == {"r1": "w"}
     assert inspect(root)[0].alive
+    spool.release()
+
+
+def test_what_a_thread_appends_while_a_spool_is_begun_again_is_kept(root, monkeypatch):
+    spool = Spool(root, "p1", SpoolSettings(), "internal")
+    append(spool, range(5))
+    subprocess.run(["rm", "-rf", str(root)], check=True)
+    swap = spool._swap
+    monkeypatch.setattr(spool, "_swap", lambda made: (append(spool, [5]), swap(made)))
+    spool._renewed = 0.0
+    spool.renew()
+    monkeypatch.undo()
+    append(spool, [6])
+    assert sorted(read_all(spool.directory)[0]) == list(range(7))
     spool.release()
 
 
