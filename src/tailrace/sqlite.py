@@ -55,6 +55,8 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._lock = threading.Lock()
+        """Of the three above, because callers may run in several threads."""
 
     @property
     def path(self) -> Path:
@@ -76,20 +78,22 @@ class Database:
         return await self._submit("BEGIN", work)
 
     async def _submit(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._closed:
-            raise ClosedError(f"the database {self._path} was closed")
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="tailrace-sqlite", daemon=True)
-            self._thread.start()
         future: Future[T] = Future()
-        self._jobs.put((begin, work, future))
+        with self._lock:
+            if self._closed:
+                raise ClosedError(f"the database {self._path} was closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="tailrace-sqlite", daemon=True)
+                self._thread.start()
+            self._jobs.put((begin, work, future))
         return await asyncio.wrap_future(future)
 
     async def aclose(self) -> None:
         """Finish what was given, then close the file. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         if self._thread is not None:
             done: Future[None] = Future()
             self._jobs.put(("BEGIN", lambda _: None, done))
