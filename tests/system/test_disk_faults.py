@@ -163,7 +163,8 @@ async def test_an_error_of_any_one_call_to_the_system_is_survived():
     status, out, err = run(AGENT + INJECTED)
     assert (status, "Traceback" in err) == (0, False), err
     reports = dict(map(json.loads, out.splitlines()))
-    assert len(reports) > 50
+    assert len(reports) > 30  # the calls that begin a spool, and those of at least one change of segments
+    assert sum(bool(dropped) for _, _, dropped in reports.values()) > 5
     documents = {document["actions"][0]["input_data"][0]: document for document in await stored_documents()}
     assert len(documents) == len(reports)
     for number, reported in reports.items():
@@ -258,7 +259,7 @@ steps(20, 1000); log.finalize(); report()
     environment = {**os.environ, "SPOOL": str(spool), "TAILRACE_HOME": home}
     with start(AGENT + code, publish, env=environment) as process:
         assert process.stdout.readline() == "begun\n"
-        shutil.rmtree(spool)
+        shutil.rmtree(spool.rename(tmp_path / "away"))
         out, err = process.communicate("on\n", timeout=60)
     assert process.returncode == 0, err
     assert publish == "external" or "was deleted" in err
