@@ -148,7 +148,7 @@ class Recorder:
                 publisher.start()
                 self._publisher = publisher
             else:
-                keeper = Keeper(spool)
+                keeper = Keeper(spool, self.warn)
                 keeper.start()
                 self._keeper = keeper
             return
