@@ -73,6 +73,7 @@ PLACES = {
     "JSON": lambda secret: {"input_data": json.dumps({"a": [secret]})},
     "JSON in JSON": lambda secret: {"input_data": json.dumps({"b": json.dumps({"a": f"x\n{secret}"})})},
     "query": lambda secret: {"input_data": f"https://example.org/?a=1&b={secret}&c=2"},
+    "percent-encoded query": lambda secret: {"input_data": f"next=%2Fa%3Fkey%3D{secret}%26b%3D1"},
     "terminal": lambda secret: {"output_data": f"\x1b[31m{secret}\x1b[0m"},
 }
 
@@ -267,6 +268,11 @@ def test_a_hostile_megabyte_takes_no_longer_than_its_length(unit):
         began = time.thread_time()
         builtin().redact(data)
         assert time.thread_time() - began < 0.5  # about 0.1 when alone on the machine; a quadratic one takes minutes
+
+
+def test_of_a_text_with_more_than_ten_thousand_keys_the_rest_is_masked():
+    masked = redacted({"a": "max_length: 7 token=abc, " * 10_001 + "the end"})["a"]
+    assert masked == "max_length: 7 token=[redacted], " * 10_000 + "max_length: 7 [redacted]"
 
 
 class TestOwn:

@@ -15,6 +15,7 @@ MASK = b"[redacted]"
 _MOST = 10_000
 """Of a text with more keys, the rest is masked: no text may keep the caller waiting."""
 
+_MASK_BEGINS = b"[redacted:"
 _MASKED = re.compile(rb"\[redacted(?::[^\]]*)?\]")
 _IN_KEYS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-" + bytes(range(0x80, 0x100))
 _MAX_BEFORE = 60
@@ -75,6 +76,8 @@ class Assignments:
         escape = _ESCAPE.match(text, max(0, start - 1), named.start())
         if escape:
             start = escape.end()
+        if text.endswith(_MASK_BEGINS, 0, start):
+            return b""
         key = text[start : named.end()]
         if key.endswith(b">") and not key.endswith(b"=>") and text[start - 1 : start] != b"<":
             return b""  # `<password>` and `password =>`, but not `node.password->next`

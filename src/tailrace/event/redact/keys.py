@@ -51,8 +51,6 @@ _TEXT_UNITS = """
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
 _MAX_KEY = 200
-_IN_TEXT = re.compile(r"[^\w\s.()\[\]/$@-]|(?:\s\S+){4}")
-"""What texts have and names have not: other signs, many words."""
 
 
 class SecretKeys:
@@ -68,17 +66,20 @@ class SecretKeys:
         self._token = re.compile(_TOKEN)
         self._describes = frozenset(_DESCRIBES.split())
         self._text_units = frozenset(_TEXT_UNITS.split())
+        space = r"(?:\s|\\{1,16}[nrt]){0,4}"
         self.expression = (
             rf"(?:(?:{_any(names, '[-_. ]?')})[a-z0-9_.()\[\]-]{{0,40}}|token[0-9]{{0,3}})"
-            rf"\\*[\"'`]?(?:\s|\\[nrt]){{0,4}}(?:[:=]?[=>]|:)"
+            rf"{space}\\*[\"'`]?{space}(?:[:=]?[=>]|:)"
         )
         """In lower case, in what `re` and hyperscan have in common: finds, beside others, each such key in a text up
         to the sign before its value, also in JSON's escapes."""
+        # What the pass over the bytes does not find must not be found later: every event is masked alike.
+        self._ends = re.compile(f"(?i:{self.expression})$")
         self.names_a_secret = functools.lru_cache(maxsize=1024)(self._names_a_secret)
         """Whether the value of a key is to be masked. Texts that stand as keys are not names."""
 
     def _names_a_secret(self, key: str) -> bool:
-        if len(key) > _MAX_KEY or _IN_TEXT.search(key.rstrip(" :=")):
+        if len(key) > _MAX_KEY or not self._ends.search(key.rstrip(":=") + '":'):
             return False
         words = _words(key)
         secret = self._secret.search(words)

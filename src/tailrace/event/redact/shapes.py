@@ -124,7 +124,7 @@ SHAPES = (
     Shape(
         "url_password",
         ":",
-        r"(?:\\*/){2}[^\s/@:\"]*:([^\s/\"]+)@",
+        r"(?:\\*/){2}[^\s/@:\"\[]*:([^\s/\"]+)@",
         letters="",
         after="",
         holds=lambda match: not _PORT.match(match[1]),
