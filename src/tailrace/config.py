@@ -236,7 +236,7 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, st
             _merge(into.setdefault(key, {}), value, origins, source, f"{path}{key}.")
         else:
             into[key] = value
-            origins[path + key] = source
+            origins[f"{path}{key}"] = source  # keys of `redact.patterns` may be anything yet
 
 
 def _explain(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
