@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +11,6 @@ from benchmarks import readme, report, servers
 from benchmarks.__main__ import main
 from benchmarks.catalog import PEERS, missing
 from benchmarks.plan import QUICK, Plan
-from benchmarks.profile_call import CALL, OTHER_WAYS
 from benchmarks.readme import BEGIN, END, SectionError
 from benchmarks.run import Outcome, Row
 from benchmarks.targets import TARGETS, Target, judge, medians
@@ -195,11 +192,3 @@ def test_the_sink_takes_bodies_of_both_kinds_on_one_connection():
             read = answer.read()
         assert json.loads(read)["batch_ingest_config"]["use_multipart_endpoint"]
         connection.close()
-
-
-def test_the_profile_of_a_call_names_every_ingredient():
-    command = [sys.executable, "-m", "benchmarks.profile_call", "--rounds", "1", "--loops", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    for ingredient in (*CALL, *OTHER_WAYS):
-        assert f"\n{ingredient.what} " in done.stdout
