@@ -264,37 +264,52 @@ async def test_closing_what_never_opened_is_quiet(path, tmp_path):
     assert threads() == []
 
 
-def test_several_loops_share_one_thread_and_none_waits_for_ever_when_one_closes(path, monkeypatch):
-    database, barrier, outcomes = Database(path, SCHEMA), threading.Barrier(6), []
-    started = []
-    start = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread.name), start(thread)))
+def test_several_loops_start_one_thread(path, monkeypatch):
+    database, made, second = Database(path, SCHEMA), [], threading.Event()
+    thread = threading.Thread
+
+    def make(**options):
+        made.append(options["name"])
+        if len(made) > 1:
+            second.set()
+        second.wait(0.3)  # the time for another caller to come here too, which none may
+        return thread(**options)
+
+    users = [thread(target=lambda n=n: asyncio.run(database.write(add(str(n))))) for n in range(3)]
+    monkeypatch.setattr(tailrace.sqlite.threading, "Thread", make)
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    monkeypatch.undo()
+    assert made == ["tailrace-sqlite"]
+    assert sorted(asyncio.run(database.read(words))) == ["0", "1", "2"]
+    asyncio.run(database.aclose())
+
+
+def test_no_caller_waits_for_ever_while_another_closes(path):
+    database, barrier, written = Database(path, SCHEMA), threading.Barrier(6), []
 
     async def use(number):
-        try:
-            for turn in range(30):
+        for turn in range(30):
+            try:
                 await asyncio.wait_for(database.write(add(f"{number}-{turn}")), 20)
-                outcomes.append(f"{number}-{turn}")
-                if (number, turn) == (0, 20):
-                    await database.aclose()
-        except ClosedError:
-            pass
+            except ClosedError:
+                return
+            written.append(f"{number}-{turn}")
+            if (number, turn) == (0, 20):
+                await database.aclose()
 
     def run(number):
         barrier.wait()
         asyncio.run(use(number))
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        users = [threading.Thread(target=run, args=(number,)) for number in range(6)]
-        for user in users:
-            user.start()
-        for user in users:
-            user.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert started.count("tailrace-sqlite") == 1
+    users = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert threads() == []
     connection = sqlite3.connect(path)
-    assert sorted(words(connection)) == sorted(outcomes)
+    assert sorted(words(connection)) == sorted(written)
     connection.close()
