@@ -17,6 +17,7 @@ from tailrace.event.ids import (
     new_run_id,
     parse_time,
     run_started_at,
+    text_of,
     time_text,
 )
 
@@ -129,7 +130,7 @@ def test_the_clock_writes_microseconds_across_seconds(at):
     clock, written = Clock(), []
     for nanoseconds in (0, 999, 1_000, 999_999_999, 1_000_000_000, 1_000_900_000, MOMENT, MOMENT + 1):
         at(nanoseconds)
-        written.append(clock.now())
+        written.append(text_of(clock.now()))
     assert written == [
         "1970-01-01T00:00:00.000000Z",
         "1970-01-01T00:00:00.000000Z",
@@ -153,7 +154,7 @@ def test_the_clock_never_goes_back(times):
     assert written == sorted(written)
     highest = max(times)
     assert written[times.index(highest) :] == [written[times.index(highest)]] * (len(times) - times.index(highest))
-    assert parse_time(written[-1]) == pytest.approx(highest // 1_000 / 1e6, abs=1e-6)
+    assert parse_time(text_of(written[-1])) == pytest.approx(highest // 1_000 / 1e6, abs=1e-6)
 
 
 def test_two_clocks_do_not_hold_each_other_back(at):
@@ -161,7 +162,7 @@ def test_two_clocks_do_not_hold_each_other_back(at):
     at(MOMENT)
     late.now()
     at(0)
-    assert early.now() == "1970-01-01T00:00:00.000000Z"
+    assert early.now() == 0
 
 
 @given(st.integers(0, 250_000_000_000 * 1_000_000 - 1))

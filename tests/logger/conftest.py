@@ -18,8 +18,8 @@ def spooled(home=".tailrace"):
     found = []
     for directory in all_in(Path(home) / "spool"):
         tail = Tail(directory)
-        while batch := tail.read(final=True):
-            found += [decode(pending.frame.value) for pending in batch]
+        while window := tail.read(final=True):
+            found += [decode(frame.value) for frame in window.frames]
     return found
 
 

@@ -278,19 +278,20 @@ def test_any_agent_name_gives_a_readable_document(log, name):
 
 def test_drops_are_shown_in_the_document_once_there_is_room(tmp_path):
     from tailrace.logger import state
-    from tailrace.spool.append import Spool, SpoolFullError
+    from tailrace.spool.append import SpoolFullError
 
     log = tailrace.configure_logger(workflow_name="w", publish="external")
     log.info("kept")
-    append, full = Spool.append, True
+    spool, full = state.recorder()._spool, True
+    write = spool.write
 
-    def refuse(spool, *given):
+    def refuse(frame):
         if full:
             raise SpoolFullError("full")
-        append(spool, *given)
+        write(frame)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Spool, "append", refuse)
+        patched.setattr(spool, "write", refuse)
         for _ in range(3):
             log.info("dropped")
         full = False

@@ -33,7 +33,7 @@ def spool(tmp_path):
 
 def append(spool, numbers, workflow="w"):
     for number in numbers:
-        topic = f"tailrace.events.{workflow}".encode()
+        topic = f"tailrace.events.{workflow}"
         spool.append(pack(number, topic, KEY, SPAN, b'{"n":%d,"pad":"%b"}' % (number, b"x" * 100)))
 
 

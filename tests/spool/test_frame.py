@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tailrace.spool.frame import NO_SPAN, pack, parse
 
 
-def framed(seq, value=b'{"a":1}', topic=b"tailrace.events.w", key=b"k" * 32):
+def framed(seq, value=b'{"a":1}', topic="tailrace.events.w", key=b"k" * 32):
     return pack(seq, topic, key, NO_SPAN, value)
 
 
@@ -15,9 +15,9 @@ SEGMENT = b"".join(FIVE)
 
 
 def test_a_frame_gives_back_what_was_packed():
-    parsed = parse(pack(7, b"topic", b"key", b"12345678", b"value"), final=True)
+    parsed = parse(pack(7, "topic", b"key", b"12345678", b"value"), final=True)
     (frame,) = parsed.frames
-    assert (frame.seq, frame.topic, frame.key, frame.span, frame.value) == (7, "topic", b"key", b"12345678", b"value")
+    assert (frame.seq, frame.route.topic, frame.route.key, frame.route.span, frame.value) == (7, "topic", b"key", b"12345678", b"value")
     assert parsed.damaged == 0
 
 

@@ -23,9 +23,18 @@ from tailrace.spool.tail import Tail
 
 pytestmark = pytest.mark.anyio
 
-TOPIC = b"tailrace.events.w"
+TOPIC = "tailrace.events.w"
 KEY = b"k" * 32
 NAMES = ["segment-00000001.frames", "aside", "spare", "runs", "cursor", "about.json", "closed"]
+
+
+class NotText(str):
+    """Encodes as no UTF-8 does."""
+
+    __slots__ = ()
+
+    def encode(self, *_):
+        return b"\xff\xfe"
 
 
 class KeepingBus:
@@ -76,8 +85,8 @@ def orphan(root, numbers, producer="p1", **settings):
 
 def read_all(directory):
     tail, found = Tail(directory), []
-    while batch := tail.read(final=True):
-        found += [pending.frame.seq for pending in batch]
+    while window := tail.read(final=True):
+        found += [frame.seq for frame in window.frames]
     return found, tail.damaged_bytes
 
 
@@ -237,7 +246,7 @@ def test_a_cursor_that_makes_no_sense_only_repeats(root):
 
 async def test_a_frame_made_to_break_its_reader_does_not_hold_up_the_others(root, config):
     bad = orphan(root, [1], "p1")
-    bad.segment(1).write_bytes(pack(1, b"\xff\xfe", KEY, NO_SPAN, b"1") + pack(2, TOPIC, KEY, NO_SPAN, b"2"))
+    bad.segment(1).write_bytes(pack(1, NotText("zz"), KEY, NO_SPAN, b"1") + pack(2, TOPIC, KEY, NO_SPAN, b"2"))
     orphan(root, [3], "p2")
     report, bus = await swept(config)
     assert sorted(bus.values) == [2, 3]

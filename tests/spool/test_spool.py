@@ -18,7 +18,7 @@ from tailrace.spool.frame import NO_SPAN, pack
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail
 
-TOPIC = b"tailrace.events.w"
+TOPIC = "tailrace.events.w"
 KEY = b"k" * 32
 
 
@@ -38,16 +38,25 @@ def append(spool, first, count, size=100):
 
 def read_all(tail, *, final=True):
     found = []
-    while batch := tail.read(final=final):
-        found += batch
+    while window := tail.read(final=final):
+        found.append(window)
     return found
+
+
+def seqs(windows):
+    return [frame.seq for window in windows for frame in window.frames]
+
+
+def ack(tail, windows):
+    for window in windows:
+        tail.ack(window, len(window.frames))
 
 
 def test_what_was_appended_is_read_in_order_across_segments(root):
     spool = spool_in(root, segment_bytes=4096)
     append(spool, 0, 500)
     assert len(spool.directory.segments()) > 5
-    assert [pending.frame.seq for pending in read_all(Tail(spool.directory))] == list(range(500))
+    assert seqs(read_all(Tail(spool.directory))) == list(range(500))
     spool.release()
 
 
@@ -57,7 +66,7 @@ def test_a_reader_beside_the_writer_sees_each_frame_once(root):
     seen = []
     for first in range(0, 300, 50):
         append(spool, first, 50)
-        seen += [pending.frame.seq for pending in read_all(tail, final=False)]
+        seen += seqs(read_all(tail, final=False))
     assert seen == list(range(300))
     spool.release()
 
@@ -66,35 +75,38 @@ def test_acknowledged_segments_go_and_the_rest_stays(root):
     spool = spool_in(root, segment_bytes=4096)
     append(spool, 0, 200)
     tail = Tail(spool.directory)
-    pending = read_all(tail)
+    windows = read_all(tail)
     before = len(spool.directory.segments())
-    tail.ack(pending[:150])
+    ack(tail, windows[:-3])
     tail.settle(final=True)
     left = spool.directory.segments()
     assert 0 < len(left) < before
-    again = [each.frame.seq for each in read_all(Tail(spool.directory))]
-    assert again[-1] == 199
-    assert again[0] <= 150
-    tail.ack(pending)
+    assert seqs(read_all(Tail(spool.directory))) == seqs(windows[-3:])
+    ack(tail, windows[-3:])
     tail.settle(final=True)
     assert spool.directory.segments() == []
     assert tail.is_empty()
+    assert tail.acked == 200
     spool.release()
 
 
 def test_acknowledgements_out_of_order_move_the_cursor_only_over_whole_prefixes(root):
     spool = spool_in(root)
-    append(spool, 0, 10)
-    tail = Tail(spool.directory)
-    pending = read_all(tail, final=False)
-    tail.ack(pending[5:])
+    tail, windows = Tail(spool.directory), []
+    for first in range(0, 9, 3):
+        append(spool, first, 3)
+        windows += read_all(tail, final=False)
+    ends = [window.end for window in windows]
+    assert len(ends) == 3
+    tail.ack(windows[1], 3)
+    tail.ack(windows[0], 2)
     assert tail.position() == (1, 0)
-    tail.ack(pending[:4])
-    assert tail.position() == (1, pending[3].frame.end)
-    tail.ack(pending)
-    assert tail.position() == (1, pending[9].frame.end)
+    tail.ack(windows[0], 1)
+    assert tail.position() == (1, ends[1])
+    tail.ack(windows[2], 3)
+    assert tail.position() == (1, ends[2])
     tail.flush_cursor()
-    assert read_cursor(spool.directory) == (1, pending[9].frame.end)
+    assert read_cursor(spool.directory) == (1, ends[2])
     assert read_all(Tail(spool.directory)) == []
     spool.release()
 
@@ -102,8 +114,8 @@ def test_acknowledgements_out_of_order_move_the_cursor_only_over_whole_prefixes(
 def test_a_frame_larger_than_the_read_window_is_read_whole(root):
     spool = spool_in(root)
     spool.append(pack(0, TOPIC, KEY, NO_SPAN, b"v" * 3_000_000))
-    (pending,) = read_all(Tail(spool.directory), final=False)
-    assert len(pending.frame.value) == 3_000_000
+    (window,) = read_all(Tail(spool.directory), final=False)
+    assert [len(frame.value) for frame in window.frames] == [3_000_000]
     spool.release()
 
 
@@ -113,7 +125,7 @@ def test_beyond_the_budget_nothing_is_taken_until_there_is_room(root):
         append(spool, 0, 1000)
     assert spool.bytes_used() <= 20_000
     tail = Tail(spool.directory)
-    tail.ack(read_all(tail))
+    ack(tail, read_all(tail))
     tail.settle(final=True)
     spool._measured = 0.0  # the next look at the disk is due
     append(spool, 1000, 1)
@@ -128,7 +140,7 @@ def test_threads_append_whole_frames_and_lose_none(root):
     for thread in threads:
         thread.join()
     tail = Tail(spool.directory)
-    seen = [pending.frame.seq for pending in read_all(tail)]
+    seen = seqs(read_all(tail))
     assert sorted(seen) == list(range(8000))
     assert tail.damaged_bytes == 0
     for n in range(8):
@@ -166,7 +178,7 @@ def test_room_that_was_not_written_is_neither_a_frame_nor_damage(root):
     spool = spool_in(root)
     append(spool, 0, 3)
     tail = Tail(spool.directory)
-    assert len(read_all(tail, final=True)) == 3
+    assert seqs(read_all(tail)) == [0, 1, 2]
     assert tail.damaged_bytes == 0
     assert spool.directory.segment(1).stat().st_size > spool.written()[1]
     assert inspect(root)[0].bytes == spool.written()[1]
@@ -177,16 +189,16 @@ def test_an_append_on_its_way_into_an_older_segment_keeps_it(root):
     spool = spool_in(root, segment_bytes=4096)
     append(spool, 0, 1)
     tail = Tail(spool.directory, spool)
-    late = spool._write  # a thread is interrupted between taking this and calling it
-    append(spool, 1, 100)
-    tail.ack(read_all(tail, final=False))
+    late = spool.write  # a thread is interrupted between taking this and calling it
+    append(spool, 1, 100, size=150)
+    ack(tail, read_all(tail, final=False))
     tail.settle(final=False)
     assert spool.directory.segments()[0] == 1
     late(pack(500, TOPIC, KEY, NO_SPAN, b"v"))
     del late
     found = read_all(tail, final=False)
-    assert [pending.frame.seq for pending in found] == [500]
-    tail.ack(found)
+    assert seqs(found) == [500]
+    ack(tail, found)
     while tail.read(final=False):
         pass
     tail.settle(final=False)
@@ -204,7 +216,7 @@ def test_the_next_segment_is_made_ahead_and_closes_nothing_before_its_turn(root)
     append(spool, 20, 20)
     assert not spool.directory.spare.exists()
     assert spool.directory.segments() == [1, 2]
-    assert [pending.frame.seq for pending in read_all(Tail(spool.directory))] == list(range(40))
+    assert seqs(read_all(Tail(spool.directory))) == list(range(40))
     spool.release()
 
 
@@ -218,10 +230,10 @@ def test_a_full_disk_is_an_error_of_the_call_and_no_signal(root, monkeypatch):
         patched.setattr(os, "pwritev", full)
         with pytest.raises(OSError, match="No space"):
             append(spool, 0, 100)
-    kept = [pending.frame.seq for pending in read_all(Tail(spool.directory))]
+    kept = seqs(read_all(Tail(spool.directory)))
     assert kept == list(range(len(kept)))
     append(spool, 200, 100)
-    assert [pending.frame.seq for pending in read_all(Tail(spool.directory))] == [*kept, *range(200, 300)]
+    assert seqs(read_all(Tail(spool.directory))) == [*kept, *range(200, 300)]
     spool.release()
 
 
@@ -241,7 +253,7 @@ def test_a_signal_handler_that_logs_between_any_two_instructions_loses_nothing(r
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     tail = Tail(spool.directory)
-    seen = [pending.frame.seq for pending in read_all(tail)]
+    seen = seqs(read_all(tail))
     assert sorted(seen) == [*range(20_000), *from_handler]
     assert from_handler
     assert tail.damaged_bytes == 0
@@ -264,7 +276,7 @@ from tailrace.config import SpoolSettings
 from tailrace.spool.append import Spool
 from tailrace.spool.frame import pack
 spool = Spool(pathlib.Path(sys.argv[1]), "p1", SpoolSettings(), sys.argv[2])
-spool.append(pack(0, b"t", b"k", bytes(8), b"{}"))
+spool.append(pack(0, "t", b"k", bytes(8), b"{}"))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -286,5 +298,5 @@ def test_a_killed_owner_frees_its_spool_and_what_it_appended_is_there(root):
         assert not inspect(root)[0].alive
         lock = Lock(directory.ship_lock)
         assert lock.acquire()
-        assert [pending.frame.value for pending in read_all(Tail(directory))] == [b"{}"]
+        assert [frame.value for window in read_all(Tail(directory)) for frame in window.frames] == [b"{}"]
         lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -55,37 +56,38 @@ def run_started_at(run_id: str) -> datetime | None:
 
 
 class Clock:
-    """Wall time as RFC 3339 text that never goes back within the process.
+    """Wall time that never goes back within the process.
 
     A clock set back (NTP, suspend) would otherwise reorder a run: the time then stands until the clock is there again.
     One instance a producer. Thread-safe enough: two threads may get times in either order, as they may call.
     """
 
-    __slots__ = ("_last", "_millisecond")
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._millisecond = (-1 << 62, "")  # one tuple, so that threads never see a text beside another one's number
-        self._last = 0  # microseconds of it
+        self._last = 0
 
-    def now(self) -> str:
-        """The time, to the microsecond: the millisecond's text is kept, for it serves many calls."""
-        begin, text = self._millisecond
-        passed = time.time_ns() // 1000 - begin
-        if self._last <= passed < 1000:  # noqa: PLR2004 - microseconds in a millisecond
-            self._last = passed
-            return f"{text}{_THREE_DIGITS[passed]}Z"
-        return self._next(begin + passed)
+    def now(self) -> int:
+        """Microseconds since 1970."""
+        now = time.time_ns() // 1000
+        if now < self._last:
+            return self._last
+        self._last = now
+        return now
 
-    def _next(self, microseconds: int) -> str:
-        begin, text = self._millisecond
-        if microseconds < begin + self._last:
-            return f"{text}{_THREE_DIGITS[self._last]}Z"
-        seconds, rest = divmod(microseconds, 1_000_000)
-        # Not strftime, which imports a module: no import works once the interpreter is shutting down.
-        text = f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{_THREE_DIGITS[rest // 1000]}"
-        self._millisecond = (microseconds - rest % 1000, text)
-        self._last = rest % 1000
-        return f"{text}{_THREE_DIGITS[rest % 1000]}Z"
+
+def text_of(microseconds: int) -> str:
+    """Microseconds since 1970 as an event's `ts`: RFC 3339, UTC, microseconds."""
+    milliseconds, rest = divmod(microseconds, 1000)
+    return f"{_up_to(milliseconds)}{_THREE_DIGITS[rest]}Z"
+
+
+@functools.lru_cache(maxsize=16)
+def _up_to(milliseconds: int) -> str:
+    """The text up to the milliseconds, which serves many events."""
+    seconds, rest = divmod(milliseconds, 1000)
+    # Not strftime, which imports a module: no import works once the interpreter is shutting down.
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{_THREE_DIGITS[rest]}"
 
 
 def time_text(seconds: float) -> str:

@@ -32,6 +32,30 @@ RUN_ABANDONED = "run.abandoned"
 """Nothing was heard of the run for `aggregate.abandon_after` (only inside documents)."""
 
 
+CODES = {
+    type_: code
+    for code, type_ in enumerate(
+        (
+            RUN_START,
+            RUN_END,
+            ITERATION_START,
+            ITERATION_END,
+            INTERACTION_START,
+            INTERACTION_END,
+            ACTION,
+            ACTION_START,
+            ACTION_END,
+            RESOURCE,
+            ERROR,
+            LOG,
+            DROPPED,
+        ),
+        start=1,
+    )
+}
+"""Of the types that a logger records: their numbers on the spool. Types are only added at the end."""
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """An exception: type, message, and the formatted traceback where it was first seen."""
 

@@ -6,9 +6,11 @@ import itertools
 import os
 from contextvars import ContextVar
 
-from tailrace.spool.frame import Route
+from tailrace.event import wire
+from tailrace.spool.frame import NO_SPAN, Route
 
 _MAX_NAME = 1_000
+_NOWHERE = Route("", b"")
 
 
 def name_of(value: object) -> str:
@@ -37,7 +39,7 @@ class RunState:
         "workflow",
     )
 
-    def __init__(self, run_id: str, workflow: str, topic: bytes, *, keep: bool) -> None:
+    def __init__(self, run_id: str, workflow: str, topic: str, *, keep: bool) -> None:
         self.run_id = run_id
         self.workflow = workflow
         self.topic = topic
@@ -59,8 +61,7 @@ class Scope:
     """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
 
     __slots__ = (
-        *("action", "agent", "interaction", "iteration", "level", "parent", "route", "run"),
-        *("wire", "wired_for"),
+        *("action", "agent", "interaction", "iteration", "level", "parent", "route", "routed_for", "run"),
     )
 
     def __init__(
@@ -81,11 +82,19 @@ class Scope:
         self.interaction = interaction
         self.action = action
         self.agent = agent
-        self.route = Route(run.topic, run.key, bytes.fromhex(action or interaction or iteration or "0" * 16))
-        self.wire = ""
-        """The part of an event's JSON that all events of the scope share; made by the recorder with the first."""
-        self.wired_for = ""
-        """The producer whose id stands in `wire`."""
+        self.route = _NOWHERE
+        """What the frames of all events of the scope share; made with the first."""
+        self.routed_for = ""
+        """The producer that `route` names."""
+
+    def route_for(self, producer: str) -> Route:
+        """Make `route` for this producer."""
+        run, nodes = self.run, {"iteration": self.iteration, "interaction": self.interaction, "action": self.action}
+        span = self.action or self.interaction or self.iteration
+        text = wire.share(producer, run.run_id, run.workflow, **nodes, agent=self.agent)
+        route = Route(run.topic, run.key, bytes.fromhex(span) if span else NO_SPAN, text)
+        self.route, self.routed_for = route, producer
+        return route
 
     def inner(self, level: str, node: str, agent: str = "") -> Scope:
         """The scope of a node that begins here. A node of a higher level leaves the lower ones behind."""
@@ -107,7 +116,6 @@ class Scope:
         """The same place, with another agent speaking."""
         spoken = Scope(self.level, self.run, self.parent, agent=agent)
         spoken.iteration, spoken.interaction, spoken.action = self.iteration, self.interaction, self.action
-        spoken.route = self.route
         return spoken
 
     def enclosing(self, level: str) -> Scope | None:

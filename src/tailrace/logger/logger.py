@@ -85,6 +85,7 @@ class Logger(FlatApi):
             await anyio.to_thread.run_sync(recorder.sync)
         elif level == "broker":
             place = recorder.written()
+            recorder.ship_now()
             with anyio.move_on_after(timeout):
                 while not recorder.is_acked(place):  # noqa: ASYNC110 - the publisher signals nobody
                     await anyio.sleep(_POLL_SECONDS)

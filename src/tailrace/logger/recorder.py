@@ -15,15 +15,18 @@ import msgspec
 from tailrace.bus.topics import Topics
 from tailrace.config import Config
 from tailrace.errors import SpoolError
-from tailrace.event import payload, types
+from tailrace.event import payload, types, wire
 from tailrace.event.ids import Clock, new_producer_id, new_run_id
 from tailrace.logger import Stats
 from tailrace.logger.context import RunState, Scope
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
+from tailrace.spool.frame import Route
 from tailrace.spool.keeper import Keeper
 
 _WARN_SECONDS = 60.0
+_ENVELOPE_ROOM = 14_000
+"""Bytes that no envelope exceeds: two names of 1,000 characters, each of which may take six."""
 
 
 class Recorder:
@@ -53,7 +56,8 @@ class Recorder:
         self._redaction_failed = 0
         self._now = Clock().now
         self._redact = self._redactor()
-        self._max_event_bytes = config.spool.max_event_bytes
+        self._max_body = config.spool.max_event_bytes - _ENVELOPE_ROOM
+        """Bytes of a payload that leave any event below the limit."""
 
     def _redactor(self) -> Callable[[bytes], bytes]:
         from tailrace.event.redact import Redactor  # noqa: PLC0415 - compiles its patterns; importing tailrace stays quick
@@ -63,7 +67,7 @@ class Recorder:
     def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
         """Begin a run of the workflow and record that it began."""
         run = RunState(
-            new_run_id(), workflow, self.topics.events(workflow).encode(), keep=self.config.logs_dir is not None
+            new_run_id(), workflow, self.topics.events(workflow), keep=self.config.logs_dir is not None
         )
         self.record(Scope("run", run, None, agent=agent), types.RUN_START, data)
         return run
@@ -83,8 +87,7 @@ class Recorder:
     def record(self, scope: Scope, type_: str, data: msgspec.Struct) -> bool:
         """Accept one event: True if it is on the spool, False if it is counted as dropped. Never raises.
 
-        The event's JSON is put together here: what is the same for every event of a scope is encoded once
-        (`Scope.wire`), and only `data` is encoded for each call.
+        Only `data` is encoded here; who ships the frame puts the event together (`tailrace.event.wire`).
         """
         run = scope.run
         try:
@@ -92,23 +95,23 @@ class Recorder:
             producer = self.producer
             if run.producer is not producer:
                 self._adopt(run)
-            if scope.wired_for is not producer:
-                _wire(scope, producer)
-            head = (
-                f'{{"id":"{producer}-{seq}","seq":{seq},{scope.wire}"type":"{type_}",'
-                f'"ts":"{self._now()}","n":{next(run.count)},"data":'
-            ).encode()
+            route = scope.route if scope.routed_for is producer else scope.route_for(producer)
+            n, now, code = next(run.count), self._now(), types.CODES[type_]
             body = payload.encode(data)
             try:
                 body = self._redact(body)
             except Exception as error:  # noqa: BLE001 - what it holds is not known, so none of it goes on
                 body = self._withheld(error)
-            if len(head) + len(body) >= self._max_event_bytes:
-                body = payload.shorten(body)
-            value = b"".join((head, body, b"}"))
-            (self._spool or self._start()).append(scope.route.frame(seq, value))
+            if len(body) > self._max_body:
+                body = self._bounded(route, body)
+            frame = route.frame(seq, n, now, code, body)
+            spool = self._spool or self._start()
+            try:
+                spool.write(frame)
+            except ValueError:
+                spool.append(frame)
             if run.kept is not None:
-                run.kept.append(value)
+                run.kept.append(wire.compose(route.text, seq, code, now, n, body))
         except SpoolFullError as error:
             return self._drop(run, "spool_full", str(error))
         except (OSError, SpoolError) as error:
@@ -116,6 +119,11 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - an error of ours must not become one of the agent's
             return self._drop(run, "internal", f"{type(error).__name__}: {error}")
         return True
+
+    def _bounded(self, route: Route, body: bytes) -> bytes:
+        """The payload, shortened if the event is too large with it."""
+        around = len(route.text.encode()) + wire.ENVELOPE_BYTES
+        return payload.shorten(body) if around + len(body) >= self.config.spool.max_event_bytes else body
 
     def _adopt(self, run: RunState) -> None:
         """The first event of a run from this producer: its numbers begin, and its spool notes the open run."""
@@ -141,16 +149,17 @@ class Recorder:
             return self._spool
 
     def _look_after(self, spool: Spool) -> None:
-        """Start the thread that ships the spool, or, where others ship it, the one that keeps it ready."""
+        """Start the thread that keeps the spool ready, and the one that ships it unless others do."""
         with contextlib.suppress(RuntimeError):  # the interpreter is shutting down: the next process ships this spool
+            shipped = None
             if self.config.publish == "internal":
                 publisher = Publisher(self.config, spool, self.warn)
                 publisher.start()
-                self._publisher = publisher
-            else:
-                keeper = Keeper(spool, self.warn)
-                keeper.start()
-                self._keeper = keeper
+                self._publisher, state = publisher, publisher.state
+                shipped = lambda: state.position  # noqa: E731
+            keeper = Keeper(spool, self.warn, shipped)
+            keeper.start()
+            self._keeper = keeper
             return
         spool.ship_lock.release()
 
@@ -217,6 +226,11 @@ class Recorder:
         """(segment, size): the place in the spool behind everything accepted so far."""
         return self._spool.written() if self._spool is not None else (0, 0)
 
+    def ship_now(self) -> None:
+        """Do not wait for more to ship together."""
+        if self._publisher is not None:
+            self._publisher.wake()
+
     def is_acked(self, place: tuple[int, int]) -> bool:
         """Whether the bus has everything up to that place."""
         return self._spool is None or (self._publisher is not None and self._publisher.state.position >= place)
@@ -262,22 +276,6 @@ class Recorder:
         """In a forked child: let go of the parent's files without touching what they hold."""
         if self._spool is not None:
             self._spool.release()
-
-
-def _wire(scope: Scope, producer: str) -> None:
-    """Encode what each event of the scope says alike."""
-    fields = {
-        "pid": producer,
-        "run": scope.run.run_id,
-        "workflow": scope.run.workflow,
-        "iteration": scope.iteration,
-        "interaction": scope.interaction,
-        "action": scope.action,
-        "agent": scope.agent,
-    }
-    present = {name: value for name, value in fields.items() if value or name in ("pid", "run", "workflow")}
-    scope.wire = msgspec.json.encode(present).decode()[1:-1] + ","
-    scope.wired_for = producer
 
 
 def _own_threads() -> int:

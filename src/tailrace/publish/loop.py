@@ -1,4 +1,4 @@
-"""What the publisher's thread runs: an event loop that ships, sweeps, syncs and stops in time."""
+"""What the publisher's thread runs: an event loop that ships, sweeps and stops in time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -23,7 +24,7 @@ from tailrace.registry import open_bus
 from tailrace.spool.tail import Tail
 
 _SWEEP_SECONDS = 30.0
-_SYNC_SECONDS = 1.0
+_STOP_LOOK_SECONDS = 0.005
 _CLOSE_SECONDS = 0.5
 
 
@@ -59,57 +60,72 @@ class Loop:
         self._bus = bus
         self._state = publisher.state
         self._tail = Tail(publisher.spool.directory, publisher.spool)
+        self._told_to_stop = anyio.Event()
 
     def run(self) -> None:
         """Returns when the publisher was told to stop and has shipped what it could."""
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        _resolve_names_here(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        _resolve_names_here(loop)
         config = self._publisher.config
         bus = self._bus
         topics = Topics(config.prefix)
         router = Router(bus, topics, config.topics.max_topics)
-        shipper = Shipper(self._tail, bus, router, on_trouble=self._on_trouble)
+        shipper = Shipper(self._tail, bus, router, on_trouble=self._on_trouble, on_progress=self._on_progress)
+        self._shipper = shipper
+        self._publisher.wake = self._waker(loop)
         stopping = self._publisher.stopping.is_set
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._watch, shipper, group.cancel_scope)
+                group.start_soon(self._end_in_time, group.cancel_scope)
                 group.start_soon(self._sweep, bus)
-                group.start_soon(self._sync)
                 await shipper.run(is_final=stopping, is_done=stopping)
                 with contextlib.suppress(TailraceError):  # left to the next sweep
                     await publish_lost(self._publisher.spool.directory, topics, router, bus)
                 group.cancel_scope.cancel()
         finally:
             self._tail.flush_cursor()
-            self._copy(shipper)
+            self._on_progress()
             with contextlib.suppress(OSError):  # who cannot look does not know
                 self._state.done = self._tail.is_empty()
             with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
                 await bus.aclose()
 
+    def _waker(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._wake)
+
+        return wake
+
+    def _wake(self) -> None:
+        self._shipper.wake()
+        if self._publisher.stopping.is_set():
+            self._told_to_stop.set()
+
     def _on_trouble(self, trouble: str) -> None:
         if trouble:
             self._publisher.warn(f"{trouble}; events wait on the spool {self._publisher.spool.directory.path}")
 
-    def _copy(self, shipper: Shipper) -> None:
+    def _on_progress(self) -> None:
+        """Shows the state to other threads."""
+        shipper = self._shipper
         self._state.rejected = shipper.rejected
         self._state.acked = self._tail.acked - shipper.rejected
         self._state.position = shipper.position
         self._state.trouble = shipper.trouble
+        if lost := self._publisher.spool.renew():
+            self._publisher.warn(lost)
 
-    async def _watch(self, shipper: Shipper, scope: anyio.CancelScope) -> None:
-        """Shows the state, and ends the shipping at the deadline, or at once when the bus is out of reach."""
-        while True:
-            await anyio.sleep(0.005)
-            self._copy(shipper)
-            self._publisher.spool.prepare()
-            if lost := self._publisher.spool.renew():
-                self._publisher.warn(lost)
-            late = time.monotonic() >= self._publisher.deadline
-            if self._publisher.stopping.is_set() and (late or shipper.trouble):
-                scope.cancel()
+    async def _end_in_time(self, scope: anyio.CancelScope) -> None:
+        """Once told to stop, end the shipping at the deadline, or at once when the bus is out of reach."""
+        if not self._publisher.stopping.is_set():
+            await self._told_to_stop.wait()
+        while time.monotonic() < self._publisher.deadline and not self._shipper.trouble:  # noqa: ASYNC110 - one of the two is a time
+            await anyio.sleep(_STOP_LOOK_SECONDS)
+        scope.cancel()
 
     async def _sweep(self, bus: Bus) -> None:
         told: set[str] = set()
@@ -119,17 +135,6 @@ class Loop:
                 self._publisher.warn(f"an older spool could not be shipped: {error}")
             told.update(report.errors)
             await anyio.sleep(_SWEEP_SECONDS)
-
-    async def _sync(self) -> None:
-        """Bounds what a power cut can take to about a second: what the bus has not taken by then goes to the disk."""
-        spool = self._publisher.spool
-        written = spool.written()
-        while True:
-            await anyio.sleep(_SYNC_SECONDS)
-            if self._state.position < written:
-                with contextlib.suppress(OSError):
-                    spool.sync()
-            written = spool.written()
 
 
 def _resolve_names_here(loop: Any) -> None:

@@ -6,6 +6,7 @@ A lane that cannot get on (broker down, topic refused) holds back only itself un
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from collections import deque
@@ -21,13 +22,13 @@ from tailrace.errors import BusError, ClosedError, TailraceError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION
 from tailrace.publish.routing import Router
 from tailrace.spool import files
-from tailrace.spool.frame import NO_SPAN, Frame, pack
-from tailrace.spool.tail import Pending, Tail
+from tailrace.spool.frame import NO_SPAN, Frame
+from tailrace.spool.tail import Tail, Window
 
 _IN_MEMORY = 4 << 20
-_BATCH_BYTES = 1 << 20
-_BATCH_FRAMES = 2_000
-_POLL_SECONDS = (0.005, 0.05)
+_BATCH_BYTES = 512 << 10
+_LINGER_SECONDS = 0.05
+"""Between two looks at the spool: few looks and large batches disturb the program less than many small ones."""
 _BACKOFF_SECONDS = (0.1, 5.0)
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
@@ -38,35 +39,51 @@ _FIXED: Headers = (("content-type", CONTENT_TYPE.encode()), ("tr-v", SCHEMA_VERS
 
 def record_of(frame: Frame, topic: str) -> Record:
     """The record as outside systems see it; `traceparent` only where a W3C id can be made of the run's id."""
-    headers = _FIXED
-    if len(frame.key) == 32 and frame.span != NO_SPAN:  # noqa: PLR2004 - hex digits of a trace id
-        headers = (*_FIXED, ("traceparent", b"00-%b-%b-01" % (frame.key, frame.span.hex().encode())))
-    return Record(topic, frame.key, frame.value, headers)
+    route = frame.route
+    return Record(topic, route.key, frame.value, _headers(route.key, route.span))
+
+
+@functools.lru_cache(maxsize=1024)
+def _headers(key: bytes, span: bytes) -> Headers:
+    if len(key) != 32 or span == NO_SPAN:  # noqa: PLR2004 - hex digits of a trace id
+        return _FIXED
+    return (*_FIXED, ("traceparent", b"00-%b-%b-01" % (key, span.hex().encode())))
+
+
+class _Part:
+    """Those frames of a window that belong to one topic."""
+
+    __slots__ = ("frames", "size", "window")
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.frames: list[Frame] = []
+        self.size = 0
 
 
 class _Lane:
     """Frames of one topic, in order."""
 
-    __slots__ = ("frames", "ready")
+    __slots__ = ("parts", "ready")
 
     def __init__(self) -> None:
-        self.frames: deque[Pending] = deque()
+        self.parts: deque[_Part] = deque()
         self.ready = anyio.Event()
 
-    def take(self) -> list[Pending]:
-        batch: list[Pending] = []
+    def take(self) -> list[_Part]:
+        taken: list[_Part] = []
         size = 0
-        while self.frames and len(batch) < _BATCH_FRAMES and size < _BATCH_BYTES:
-            pending = self.frames.popleft()
-            size += len(pending.frame.value)
-            batch.append(pending)
-        return batch
+        while self.parts and size < _BATCH_BYTES:
+            size += self.parts[0].size
+            taken.append(self.parts.popleft())
+        return taken
 
 
 class Shipper:
     """Ships one spool. Runs on one event loop; whoever makes it holds the spool's ship lock.
 
-    `on_trouble` is called with a line when a lane cannot get on, and with "" when all can again.
+    `on_trouble` is called with a line when a lane cannot get on, and with "" when all can again; `on_progress` whenever
+    `position` may have moved.
     """
 
     def __init__(
@@ -76,6 +93,7 @@ class Shipper:
         router: Router,
         *,
         on_trouble: Callable[[str], None] = lambda _: None,
+        on_progress: Callable[[], None] = lambda: None,
         give_up: bool = False,
     ) -> None:
         self.tail = tail
@@ -86,10 +104,11 @@ class Shipper:
         self._bus = bus
         self._router = router
         self._on_trouble = on_trouble
+        self._on_progress = on_progress
         self._give_up = give_up
         self._lanes: dict[str, _Lane] = {}
         self._held = 0
-        self._freed = anyio.Event()
+        self._woken = anyio.Event()
         self._troubles: dict[str, str] = {}
 
     async def run(self, *, is_final: Callable[[], bool], is_done: Callable[[], bool]) -> None:
@@ -101,7 +120,6 @@ class Shipper:
             BusError: only with `give_up`: the bus cannot be reached.
         """
         async with anyio.create_task_group() as group:
-            pause = _POLL_SECONDS[0]
             while True:
                 try:
                     found = self._step(group, final=is_final())
@@ -114,51 +132,67 @@ class Shipper:
                     found = done = False
                 if done:
                     break
-                if found:
-                    pause = _POLL_SECONDS[0]
+                if found and self._has_room() and self.tail.is_behind():
                     await anyio.lowlevel.checkpoint()
                 else:
-                    await self._wait(pause)
-                    pause = min(pause * 1.5, _POLL_SECONDS[1])
+                    await self._pause()
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
         self.tail.flush_cursor()
 
+    def _has_room(self) -> bool:
+        return self._held < _IN_MEMORY
+
+    def wake(self) -> None:
+        """Look at the spool now. Called on the loop that runs `run`."""
+        self._woken.set()
+
     def _step(self, group: TaskGroup, *, final: bool) -> bool:
         """Hand what was appended to the lanes, and let go of what is acknowledged. Whether there was anything."""
-        found = self.tail.read(final=final) if self._held < _IN_MEMORY else []
-        for pending in found:
-            self._hand(group, pending)
+        window = self.tail.read(final=final) if self._has_room() else None
+        if window is not None:
+            self._hand_out(group, window)
         self.tail.settle(final=final)
         self.position = self.tail.position()
-        return bool(found)
+        self._on_progress()
+        return window is not None
 
-    def _hand(self, group: TaskGroup, pending: Pending) -> None:
-        topic = pending.frame.topic
-        lane = self._lanes.get(topic)
-        if lane is None:
-            lane = self._lanes[topic] = _Lane()
-            group.start_soon(self._drive, topic, lane)
-        lane.frames.append(pending)
-        self._held += len(pending.frame.value)
-        lane.ready.set()
+    def _hand_out(self, group: TaskGroup, window: Window) -> None:
+        parts: dict[str, _Part] = {}
+        for frame in window.frames:
+            topic = frame.route.topic
+            part = parts.get(topic)
+            if part is None:
+                part = parts[topic] = _Part(window)
+            part.frames.append(frame)
+            part.size += len(frame.body)
+        for topic, part in parts.items():
+            self._held += part.size
+            lane = self._lanes.get(topic)
+            if lane is None:
+                lane = self._lanes[topic] = _Lane()
+                group.start_soon(self._drive, topic, lane)
+            lane.parts.append(part)
+            lane.ready.set()
 
-    async def _wait(self, pause: float) -> None:
-        with anyio.move_on_after(pause):
-            await self._freed.wait()
+    async def _pause(self) -> None:
+        """Until something was acknowledged, or enough may have been appended."""
+        with anyio.move_on_after(_LINGER_SECONDS):
+            await self._woken.wait()
+        self._woken = anyio.Event()
 
     async def _drive(self, topic: str, lane: _Lane) -> None:
         while True:
             await lane.ready.wait()
             lane.ready = anyio.Event()
-            while batch := lane.take():
-                await self._publish(topic, batch)
-                self.tail.ack(batch)
-                self._held -= sum(len(pending.frame.value) for pending in batch)
-                self._freed.set()
-                self._freed = anyio.Event()
+            while parts := lane.take():
+                await self._publish(topic, [frame for part in parts for frame in part.frames])
+                for part in parts:
+                    self.tail.ack(part.window, len(part.frames))
+                    self._held -= part.size
+                self._woken.set()
 
-    async def _publish(self, topic: str, batch: list[Pending]) -> None:
+    async def _publish(self, topic: str, batch: list[Frame]) -> None:
         """Returns when each frame of the batch is on the bus or put aside."""
         try:
             await self._until_taken(topic, batch)
@@ -168,9 +202,9 @@ class Shipper:
                 await self._publish(topic, batch[:middle])
                 await self._publish(topic, batch[middle:])
             else:
-                await self._put_aside(batch[0].frame, error)
+                await self._put_aside(batch[0], error)
 
-    async def _until_taken(self, topic: str, batch: list[Pending]) -> None:
+    async def _until_taken(self, topic: str, batch: list[Frame]) -> None:
         """Retries what may succeed later.
 
         Raises:
@@ -179,7 +213,7 @@ class Shipper:
 
         async def attempt() -> None:
             route = await self._router.route(topic)
-            await self._bus.publish([record_of(pending.frame, route) for pending in batch])
+            await self._bus.publish([record_of(frame, route) for frame in batch])
 
         await self._until_done(topic, attempt)
 
@@ -209,9 +243,9 @@ class Shipper:
         async def attempt() -> None:
             _append(self.tail.directory.rejected, frame)
 
-        await self._until_done(frame.topic, attempt)
+        await self._until_done(frame.route.topic, attempt)
         self.rejected += 1
-        self._on_trouble(f"a record of {frame.topic} was refused and put aside: {error}")
+        self._on_trouble(f"a record of {frame.route.topic} was refused and put aside: {error}")
 
 
 def _append(path: Path, frame: Frame) -> None:
@@ -220,7 +254,7 @@ def _append(path: Path, frame: Frame) -> None:
         raise FileExistsError(f"{path.parent} is a link; records are put aside only in a directory")
     fd = files.open_to_append(path)
     try:
-        os.write(fd, pack(frame.seq, frame.topic.encode(), frame.key, frame.span, frame.value))
+        os.write(fd, frame.packed())
     finally:
         os.close(fd)
 

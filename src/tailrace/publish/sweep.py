@@ -17,7 +17,7 @@ from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper, record_of
 from tailrace.spool import files
 from tailrace.spool.directory import Lock, SpoolDirectory, all_in
-from tailrace.spool.frame import NO_SPAN, Frame
+from tailrace.spool.frame import WHOLE, Frame, Route
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import SETTLE_SECONDS, Tail
 
@@ -91,8 +91,8 @@ async def publish_lost(directory: SpoolDirectory, topics: Topics, router: Router
             ts=time_text(time.time()),
             data=data,
         )
-        frame = Frame(seq, topics.events(workflow), run.encode(), NO_SPAN, encode(event), 0)
-        await bus.publish([record_of(frame, await router.route(frame.topic))])
+        frame = Frame(Route(topics.events(workflow), run.encode()), seq, 0, 0, WHOLE, encode(event))
+        await bus.publish([record_of(frame, await router.route(frame.route.topic))])
     files.write(directory.runs, b"")
 
 

@@ -45,6 +45,8 @@ class Publisher:
         self.stopping = threading.Event()
         self.deadline = float("inf")
         """On `time.monotonic()`, once `stopping` is set."""
+        self.wake: Callable[[], None] = lambda: None
+        """Ships what is there without waiting for more, or ends if `stopping` is set. Any thread; does not block."""
         self._thread = threading.Thread(target=self._main, name="tailrace-publisher", daemon=True)
 
     def start(self) -> None:
@@ -64,6 +66,7 @@ class Publisher:
         """As `stop`, without waiting for it."""
         self.deadline = time.monotonic() + timeout
         self.stopping.set()
+        self.wake()
 
     def _main(self) -> None:
         try:

@@ -72,7 +72,9 @@ class Spool:
             self._aside = self._map_file(self.directory.segment(ASIDE), _ASIDE_BYTES)
             self._map = self._make(self.directory.segment(1), 0)
             undo.pop_all()
-        self._write = self._map.write
+        self.write = self._map.write
+        """Writes one frame, or raises ValueError where it does not fit into what is left of the segment: the short way
+        for a logging call, which then takes `append`."""
 
     def append(self, frame: bytes) -> None:
         """Write one frame. Any thread, at any time.
@@ -83,7 +85,7 @@ class Spool:
             OSError: the disk has no room for another segment.
         """
         try:
-            self._write(frame)
+            self.write(frame)
         except ValueError:  # it does not fit into what is left of the segment
             self._write_to_next(frame)
 
@@ -189,6 +191,10 @@ class Spool:
             if number == self._number:
                 return number, place
 
+    def has_aside(self) -> bool:
+        """Whether signal handlers ever had to write aside."""
+        return self._aside.tell() > 0
+
     def is_let_go(self, number: int) -> bool:
         """Whether no append can still be on its way into that segment: it may go once it is acknowledged."""
         self._trim()
@@ -197,7 +203,7 @@ class Spool:
     def _trim(self) -> None:
         """Let go of the mappings of older segments, but for one that may be used again."""
         for number, retired in list(self._retired.items()):
-            # A thread that was interrupted between taking `_write` and calling it holds one more reference. The
+            # A thread that was interrupted between taking `write` and calling it holds one more reference. The
             # others: `_retired`, the list, its pair, the local name, the argument.
             if sys.getrefcount(retired) > _REFERENCES or self._retired.pop(number, None) is None:
                 continue
@@ -259,7 +265,7 @@ class Spool:
 
     def _fits(self, frame: bytes) -> bool:
         try:
-            self._write(frame)
+            self.write(frame)
         except ValueError:
             return False
         return True
@@ -282,7 +288,7 @@ class Spool:
 
     def _swap(self, made: mmap.mmap) -> None:
         self._retired[self._number] = self._map
-        self._map, self._write, self._number = made, made.write, self._number + 1
+        self._map, self.write, self._number = made, made.write, self._number + 1
 
     def _take_spare(self, needed: int) -> mmap.mmap:
         """The next segment, made if it is not there or too small, and kept until it has its number."""

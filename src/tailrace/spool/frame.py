@@ -1,45 +1,86 @@
-"""A frame: one record in a segment. Found again after any damage: magic, lengths and a checksum.
+"""A frame: one event in a segment. Found again after any damage: magic, lengths and a checksum.
 
-Layout, little endian: magic `TRF` and the version byte 1; flags u8 (0); key length u8; topic length u16; value length
-u32; sequence u64; span id 8 bytes (zero: none); topic; key; value; checksum u32.
+Layout, little endian: magic `TRF` and the version byte 1; body length u32; `n` u32; sequence u64; time u64,
+microseconds since 1970; type u8; then what the frames of one place in a run share, its route: key length u8, topic length u16, text
+length u16, span id 8 bytes (zero: none), key, topic, text; then the body; then a checksum u32.
 
-The checksum is the CRC-32 (zlib) of the head with value length and sequence zero, topic, key and value, exclusive-or
-both halves of the sequence. A wrong value length puts the checksum elsewhere. So the part that frames of one place in a
-run share is summed once (`Route`), and only the value for each.
+The body is the event's `data` as JSON, and the text the shared part of its envelope (`tailrace.event.wire`): whoever
+reads the frame puts the event together, so that a logging call need not. With type 0 the body is the whole value.
+
+The checksum is the CRC-32 (zlib) of the route, then what is before it, then the body: in this order, so that the route
+is summed once for all its frames. A wrong length puts the checksum elsewhere.
 """
 
 from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import NamedTuple
 from zlib import crc32
 
+import msgspec
+
+from tailrace.event import types, wire
+
 MAGIC = b"TRF\x01"
-HEADER = struct.Struct("<4sBBHIQ8s")
-TRAILER = struct.Struct("<I")
-_COUNTS = struct.Struct("<IQ")
-_COUNTS_AT = 8
-_COUNTS_END = _COUNTS_AT + _COUNTS.size
-_LOW = 0xFFFFFFFF
+WHOLE = 0
+"""In the place of a type: the body is the value."""
+_COUNTS = struct.Struct("<4sIIQQB")
+_LENGTHS = struct.Struct("<BHH8s")
+_pack_counts = _COUNTS.pack
+_HEAD = struct.Struct(_COUNTS.format + _LENGTHS.format[1:])
+_ROUTE_AT = _COUNTS.size
+_CHECK = struct.Struct("<I")
+_pack_check = _CHECK.pack
 NO_SPAN = bytes(8)
-_NO_COUNTS = bytes(_COUNTS.size)
+_CODES = frozenset((WHOLE, *types.CODES.values()))
+"""A new one makes a new version: an older reader must leave such a segment alone, not skip what it takes for damage."""
 MAX_VALUE = 16 << 20
-"""No frame is larger: a length beyond it is damage, not something to wait for."""
+"""No body is larger: a length beyond it is damage, not something to wait for."""
 
 
-class Frame(NamedTuple):
-    """A record as it stands in a segment; `end` is the offset behind it."""
+class Route:
+    """What the frames of one topic, key and place in a run share. Immutable."""
 
+    __slots__ = ("_packed", "key", "seed", "span", "text", "topic")
+
+    def __init__(self, topic: str, key: bytes, span: bytes = NO_SPAN, text: str = "") -> None:
+        self.topic, self.key, self.span, self.text = topic, key, span, text
+        name, shared = topic.encode(), text.encode()
+        self._packed = _LENGTHS.pack(len(key), len(name), len(shared), span) + key + name + shared
+        self.seed = crc32(self._packed)
+        """What the checksums of its frames begin with."""
+
+    def frame(self, seq: int, n: int, microseconds: int, code: int, body: bytes) -> bytes:
+        """The frame of one event, as it stands in a segment."""
+        counts = _pack_counts(MAGIC, len(body), n, seq, microseconds, code)
+        check = crc32(body, crc32(counts, self.seed))
+        return b"".join((counts, self._packed, body, _pack_check(check)))
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """An event as it stands in a segment; `end` is the offset behind it."""
+
+    route: Route
     seq: int
-    topic: str
-    key: bytes
-    span: bytes
-    value: bytes
-    end: int
+    n: int
+    microseconds: int
+    code: int
+    body: bytes
+    end: int = 0
+
+    @property
+    def value(self) -> bytes:
+        """The event as it goes to the bus."""
+        if self.code == WHOLE:
+            return self.body
+        return wire.compose(self.route.text, self.seq, self.code, self.microseconds, self.n, self.body)
+
+    def packed(self) -> bytes:
+        """The frame, as it stands in a segment."""
+        return self.route.frame(self.seq, self.n, self.microseconds, self.code, self.body)
 
 
-class Parsed(NamedTuple):
+class Parsed(msgspec.Struct, frozen=True):
     """`consumed` bytes are done with; `damaged` of them belonged to no whole frame."""
 
     frames: list[Frame]
@@ -47,26 +88,9 @@ class Parsed(NamedTuple):
     damaged: int
 
 
-class Route:
-    """What the frames of one topic, key and span share. Immutable."""
-
-    __slots__ = ("_after", "_before", "_seed")
-
-    def __init__(self, topic: bytes, key: bytes, span: bytes) -> None:
-        head = HEADER.pack(MAGIC, 0, len(key), len(topic), 0, 0, span) + topic + key
-        self._before, self._after = head[:_COUNTS_AT], head[_COUNTS_END:]
-        self._seed = crc32(head)
-
-    def frame(self, seq: int, value: bytes) -> bytes:
-        """The frame of one record, as it stands in a segment."""
-        check = crc32(value, self._seed) ^ (seq & _LOW) ^ (seq >> 32)
-        counts = _COUNTS.pack(len(value), seq)
-        return b"".join((self._before, counts, self._after, value, TRAILER.pack(check)))
-
-
-def pack(seq: int, topic: bytes, key: bytes, span: bytes, value: bytes) -> bytes:
-    """A frame that shares nothing with others."""
-    return Route(topic, key, span).frame(seq, value)
+def pack(seq: int, topic: str, key: bytes, span: bytes, value: bytes) -> bytes:
+    """The frame of a whole value, which shares nothing with others."""
+    return Route(topic, key, span).frame(seq, 0, 0, WHOLE, value)
 
 
 def parse(buffer: bytes, base: int = 0, *, final: bool) -> Parsed:
@@ -97,32 +121,33 @@ def parse(buffer: bytes, base: int = 0, *, final: bool) -> Parsed:
 
 def _frame_at(buffer: bytes, at: int, base: int) -> Frame | None:
     """The whole frame that begins at `at`; None where there is none (yet)."""
-    body = at + HEADER.size
-    if body > len(buffer):
+    names = at + _HEAD.size
+    if names > len(buffer):
         return None
-    magic, _, key_length, topic_length, value_length, seq, span = HEADER.unpack_from(buffer, at)
-    if magic != MAGIC or value_length > MAX_VALUE:
+    magic, length, n, seq, microseconds, code, of_key, of_topic, of_text, _ = _HEAD.unpack_from(buffer, at)
+    if magic != MAGIC or length > MAX_VALUE or code not in _CODES:
         return None
-    key_at = body + topic_length
-    value_at = key_at + key_length
-    trailer = value_at + value_length
-    end = trailer + TRAILER.size
+    body_at = names + of_key + of_topic + of_text
+    check_at = body_at + length
+    end = check_at + _CHECK.size
     if end > len(buffer):
         return None
-    shared = b"".join((buffer[at : at + _COUNTS_AT], _NO_COUNTS, buffer[at + _COUNTS_END : value_at]))
-    check = crc32(memoryview(buffer)[value_at:trailer], _seed(shared)) ^ (seq & _LOW) ^ (seq >> 32)
-    if check != TRAILER.unpack_from(buffer, trailer)[0]:
-        return None
     try:
-        topic = buffer[body:key_at].decode()
-    except UnicodeDecodeError:  # no producer writes that, whatever the checksum says
+        route = _route(buffer[at + _ROUTE_AT : body_at])
+    except UnicodeDecodeError:  # no producer writes that
         return None
-    return Frame(seq, topic, buffer[key_at:value_at], span, buffer[value_at:trailer], base + end)
+    body = buffer[body_at:check_at]
+    if buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at : at + _ROUTE_AT], route.seed))):
+        return None
+    return Frame(route, seq, n, microseconds, code, body, base + end)
 
 
 @lru_cache(maxsize=1024)
-def _seed(shared: bytes) -> int:
-    return crc32(shared)
+def _route(packed: bytes) -> Route:
+    of_key, of_topic, _, span = _LENGTHS.unpack_from(packed)
+    names = packed[_LENGTHS.size :]
+    topic_at, text_at = of_key, of_key + of_topic
+    return Route(names[topic_at:text_at].decode(), names[:topic_at], span, names[text_at:].decode())
 
 
 def _next_whole(buffer: bytes, at: int, base: int) -> int:

@@ -1,4 +1,4 @@
-"""Looks after a spool whose shipping is left to others: a thread without an event loop or a client."""
+"""Looks after a spool beside who appends and who ships: a thread without an event loop or a client."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ _SYNC_SECONDS = 1.0
 class Keeper:
     """Readies segments ahead of the log calls, and bounds what a power cut can take to about a second.
 
-    It does not know what has been shipped, so it syncs what was appended in the second before.
+    `shipped` tells the place up to which the bus has everything, which needs no sync; without it (others ship the
+    spool) all is synced that was appended a second ago, and a spool that was deleted is made anew here.
     """
 
-    def __init__(self, spool: Spool, warn: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, spool: Spool, warn: Callable[[str], None], shipped: Callable[[], tuple[int, int]] | None = None
+    ) -> None:
         self._spool = spool
         self._warn = warn
+        self._shipped = shipped
+        self._appended = self._synced = (0, 0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="tailrace-keeper", daemon=True)
 
@@ -35,18 +40,22 @@ class Keeper:
         self._thread.join()
 
     def _keep(self) -> None:
-        synced = (0, 0)
         sync_at = time.monotonic() + _SYNC_SECONDS
         while not self._stopping.is_set():
             self._spool.prepare()
-            if trouble := self._spool.renew():
+            if self._shipped is None and (trouble := self._spool.renew()):
                 self._warn(trouble)
             if self._spool.turned.wait(_LOOK_SECONDS):
                 self._spool.turned.clear()
             if time.monotonic() >= sync_at:
-                written = self._spool.written()
-                if written != synced:
-                    with contextlib.suppress(OSError):
-                        self._spool.sync()
-                    synced = written
+                self._sync()
                 sync_at = time.monotonic() + _SYNC_SECONDS
+
+    def _sync(self) -> None:
+        """What was appended before the last time, and is nowhere else yet."""
+        if self._appended != self._synced and (self._shipped is None or self._shipped() < self._appended):
+            written = self._spool.written()
+            with contextlib.suppress(OSError):
+                self._spool.sync()
+                self._synced = written
+        self._appended = self._spool.written()

@@ -46,7 +46,8 @@ class Redactor:
         self._masks += [Assignments(self._keys).mask]
         self._all = [*range(len(self._masks))]
         self._needs_whole_strings = any(pattern.needs_whole_strings for pattern in self._own)
-        self._scanner = _scanner(self._own, self._keys, warn)
+        scanner = _scanner(self._own, self._keys, warn)
+        self._found = scanner.found if scanner else lambda _: self._all
 
     def redact(self, data: bytes) -> bytes:
         """A payload, encoded as a JSON object, with every secret masked; the same object if there is none.
@@ -54,7 +55,7 @@ class Redactor:
         Raises:
             MsgspecError, RecursionError: it cannot be read back; what it holds is not known.
         """
-        found = self._scanner.found(data) if self._scanner else self._all
+        found = self._found(data)
         if self._own and (self._needs_whole_strings or b"\\" in data):  # escapes may hide what they look for
             found = [*range(len(self._own)), *found]
         return self._exactly(data, set(found)) if found else data

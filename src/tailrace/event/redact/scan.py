@@ -37,12 +37,27 @@ class Scanner:
         self._database.compile(expressions=sources, ids=range(len(sources)), elements=len(sources), flags=flags)
         # A scan lets other threads run, and a scratch serves one scan at a time.
         self._scratches = [hyperscan.Scratch(self._database)]
+        self.found = self._finder()
+        """The numbers of the expressions that are found in a text (with `ONCE`: each once)."""
 
-    def found(self, data: bytes) -> list[int]:
-        """The numbers of the expressions that are found (with `ONCE`: each once)."""
-        numbers: list[int] = []
-        self._scan(data, _note_number, numbers)
-        return numbers
+    def _finder(self) -> Callable[[bytes], list[int]]:
+        """For every logging call: a closure looks up less."""
+        scan, scratches = self._database.scan, self._scratches
+        take, give_back = scratches.pop, scratches.append
+
+        def found(data: bytes) -> list[int]:
+            numbers: list[int] = []
+            try:
+                scratch = take()
+            except IndexError:  # each is in use
+                scratch = hyperscan.Scratch(self._database)
+            try:
+                scan(data, _note_number, 0, numbers, scratch)
+            finally:
+                give_back(scratch)
+            return numbers
+
+        return found
 
     def places(self, data: bytes) -> list[tuple[int, int]] | None:
         """(start, end) of each match, with every end that there is; None if there are more than 10,000."""
@@ -64,7 +79,7 @@ class Scanner:
             self._scratches.append(scratch)
 
 
-def _note_number(number: int, _start: int, _end: int, _flags: int, numbers: list[int]) -> None:
+def _note_number(number: int, _start: int, _end: int, _flags: int, numbers: Any) -> None:
     numbers.append(number)
 
 
