@@ -104,7 +104,7 @@ async def test_a_record_refused_for_good_is_put_aside_and_the_others_arrive(spoo
     assert numbers(bus.published) == [n for n in range(20) if n not in (3, 17)]
     assert worker.rejected == 2
     kept = parse(spool.directory.rejected.read_bytes(), final=True).frames
-    assert [frame.seq for frame in kept] == [3, 17]
+    assert numbers(kept) == [3, 17]
 
 
 async def test_a_topic_that_cannot_be_written_does_not_hold_up_another(spool, prefix):

@@ -21,7 +21,7 @@ class Partition(NamedTuple):
     number: int
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """What is published: the partition follows from the key (`tailrace.bus.topics.partition_of`)."""
 
     topic: str
@@ -30,7 +30,7 @@ class Record(msgspec.Struct, frozen=True):
     headers: Headers = ()
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A record as read back: where it stood, and when the bus took it (seconds since 1970)."""
 
     topic: str

@@ -9,7 +9,7 @@ import re
 import time
 from datetime import UTC, datetime
 
-_THREE_DIGITS = [f"{number:03d}" for number in range(1000)]
+THREE_DIGITS = [f"{number:03d}" for number in range(1000)]
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 # Own generator: a program that calls random.seed(42) must not make two processes share ids.
@@ -79,15 +79,15 @@ class Clock:
 def text_of(microseconds: int) -> str:
     """Microseconds since 1970 as an event's `ts`: RFC 3339, UTC, microseconds."""
     milliseconds, rest = divmod(microseconds, 1000)
-    return f"{_up_to(milliseconds)}{_THREE_DIGITS[rest]}Z"
+    return f"{up_to(milliseconds)}{THREE_DIGITS[rest]}Z"
 
 
 @functools.lru_cache(maxsize=16)
-def _up_to(milliseconds: int) -> str:
+def up_to(milliseconds: int) -> str:
     """The text up to the milliseconds, which serves many events."""
     seconds, rest = divmod(milliseconds, 1000)
     # Not strftime, which imports a module: no import works once the interpreter is shutting down.
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{_THREE_DIGITS[rest]}"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{THREE_DIGITS[rest]}"
 
 
 def time_text(seconds: float) -> str:

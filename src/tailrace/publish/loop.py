@@ -15,6 +15,7 @@ import anyio.lowlevel
 from tailrace.bus import Bus
 from tailrace.bus.topics import Topics
 from tailrace.errors import TailraceError
+from tailrace.publish.courtesy import Courtesy
 from tailrace.publish.quiet import silence_here
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
@@ -73,7 +74,10 @@ class Loop:
         bus = self._bus
         topics = Topics(config.prefix)
         router = Router(bus, topics, config.topics.max_topics)
-        shipper = Shipper(self._tail, bus, router, on_trouble=self._on_trouble, on_progress=self._on_progress)
+        courtesy = Courtesy(self._publisher.spool)
+        shipper = Shipper(
+            self._tail, bus, router, on_trouble=self._on_trouble, on_progress=self._on_progress, courtesy=courtesy
+        )
         self._shipper = shipper
         self._publisher.wake = self._waker(loop)
         stopping = self._publisher.stopping.is_set

@@ -7,10 +7,13 @@ A lane that cannot get on (broker down, topic refused) holds back only itself un
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
 import os
 import random
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 import anyio
@@ -20,49 +23,65 @@ from anyio.abc import TaskGroup
 from tailrace.bus import Bus, Headers, Record
 from tailrace.errors import BusError, ClosedError, TailraceError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION
+from tailrace.publish.courtesy import Courtesy
 from tailrace.publish.routing import Router
 from tailrace.spool import files
-from tailrace.spool.frame import NO_SPAN, Frame
+from tailrace.spool.frame import NO_SPAN, Frame, Route, pack
 from tailrace.spool.tail import Tail, Window
 
 _IN_MEMORY = 4 << 20
-_BATCH_BYTES = 512 << 10
+_BATCH_BYTES = 256 << 10
 _LINGER_SECONDS = 0.05
 """Between two looks at the spool: few looks and large batches disturb the program less than many small ones."""
+_TURN_SECONDS = 0.00002
+"""Between two windows: whoever waits for the GIL gets it only if it is given away for as long as a thread needs to
+wake up."""
 _BACKOFF_SECONDS = (0.1, 5.0)
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
+_route_of = operator.attrgetter("route")
 _random = random.Random()  # noqa: S311 - jitter
 
 _FIXED: Headers = (("content-type", CONTENT_TYPE.encode()), ("tr-v", SCHEMA_VERSION.encode()))
 
 
-def record_of(frame: Frame, topic: str) -> Record:
+def _records(frames: Iterable[Frame]) -> Iterator[list[Record]]:
+    """The records as outside systems see them, those of one place in a run together."""
+    for route, together in itertools.groupby(frames, _route_of):
+        topic, key, headers = route.topic, route.key, _headers(route)
+        yield [Record(topic, key, frame.value, headers) for frame in together]
+
+
+def record_of(frame: Frame) -> Record:
     """The record as outside systems see it; `traceparent` only where a W3C id can be made of the run's id."""
     route = frame.route
-    return Record(topic, route.key, frame.value, _headers(route.key, route.span))
+    return Record(route.topic, route.key, frame.value, _headers(route))
 
 
 @functools.lru_cache(maxsize=1024)
-def _headers(key: bytes, span: bytes) -> Headers:
-    if len(key) != 32 or span == NO_SPAN:  # noqa: PLR2004 - hex digits of a trace id
+def _headers(route: Route) -> Headers:
+    if len(route.key) != 32 or route.span == NO_SPAN:  # noqa: PLR2004 - hex digits of a trace id
         return _FIXED
-    return (*_FIXED, ("traceparent", b"00-%b-%b-01" % (key, span.hex().encode())))
+    return (*_FIXED, ("traceparent", b"00-%b-%b-01" % (route.key, route.span.hex().encode())))
+
+
+def _rerouted(record: Record, topic: str) -> Record:
+    return Record(topic, record.key, record.value, record.headers)
 
 
 class _Part:
-    """Those frames of a window that belong to one topic."""
+    """Those records of a window that belong to one topic."""
 
-    __slots__ = ("frames", "size", "window")
+    __slots__ = ("records", "size", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.frames: list[Frame] = []
+        self.records: list[Record] = []
         self.size = 0
 
 
 class _Lane:
-    """Frames of one topic, in order."""
+    """Records of one topic, in order."""
 
     __slots__ = ("parts", "ready")
 
@@ -94,6 +113,7 @@ class Shipper:
         *,
         on_trouble: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[], None] = lambda: None,
+        courtesy: Courtesy | None = None,
         give_up: bool = False,
     ) -> None:
         self.tail = tail
@@ -105,9 +125,12 @@ class Shipper:
         self._router = router
         self._on_trouble = on_trouble
         self._on_progress = on_progress
+        self._courtesy = courtesy
         self._give_up = give_up
         self._lanes: dict[str, _Lane] = {}
         self._held = 0
+        self._moved = False
+        """Whether something was acknowledged since the tail was asked what it can let go."""
         self._woken = anyio.Event()
         self._troubles: dict[str, str] = {}
 
@@ -132,10 +155,9 @@ class Shipper:
                     found = done = False
                 if done:
                     break
-                if found and self._has_room() and self.tail.is_behind():
-                    await anyio.lowlevel.checkpoint()
-                else:
+                if not found or not self._has_room() or not self.tail.is_behind():
                     await self._pause()
+                await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
         self.tail.flush_cursor()
@@ -144,28 +166,34 @@ class Shipper:
         return self._held < _IN_MEMORY
 
     def wake(self) -> None:
-        """Look at the spool now. Called on the loop that runs `run`."""
+        """Look at the spool now, and ship it without courtesy. Called on the loop that runs `run`."""
+        if self._courtesy is not None:
+            self._courtesy.hurry()
         self._woken.set()
+
+    def _gives_way(self) -> bool:
+        return self._courtesy is not None and self._courtesy.is_due(self.position)
 
     def _step(self, group: TaskGroup, *, final: bool) -> bool:
         """Hand what was appended to the lanes, and let go of what is acknowledged. Whether there was anything."""
-        window = self.tail.read(final=final) if self._has_room() else None
+        window = self.tail.read(final=final) if self._has_room() and not self._gives_way() else None
         if window is not None:
+            if self.tail.is_behind():
+                time.sleep(_TURN_SECONDS)
             self._hand_out(group, window)
-        self.tail.settle(final=final)
-        self.position = self.tail.position()
-        self._on_progress()
+        if self._moved or window is None:
+            self._moved = False
+            self.tail.settle(final=final)
+            self.position = self.tail.position()
+            self._on_progress()
         return window is not None
 
     def _hand_out(self, group: TaskGroup, window: Window) -> None:
         parts: dict[str, _Part] = {}
-        for frame in window.frames:
-            topic = frame.route.topic
-            part = parts.get(topic)
-            if part is None:
-                part = parts[topic] = _Part(window)
-            part.frames.append(frame)
-            part.size += len(frame.body)
+        for records in _records(window.frames):
+            part = parts.setdefault(records[0].topic, _Part(window))
+            part.records += records
+            part.size += sum(len(record.value) for record in records)
         for topic, part in parts.items():
             self._held += part.size
             lane = self._lanes.get(topic)
@@ -186,14 +214,15 @@ class Shipper:
             await lane.ready.wait()
             lane.ready = anyio.Event()
             while parts := lane.take():
-                await self._publish(topic, [frame for part in parts for frame in part.frames])
+                await self._publish(topic, [record for part in parts for record in part.records])
                 for part in parts:
-                    self.tail.ack(part.window, len(part.frames))
+                    self.tail.ack(part.window, len(part.records))
                     self._held -= part.size
+                self._moved = True
                 self._woken.set()
 
-    async def _publish(self, topic: str, batch: list[Frame]) -> None:
-        """Returns when each frame of the batch is on the bus or put aside."""
+    async def _publish(self, topic: str, batch: list[Record]) -> None:
+        """Returns when each record of the batch is on the bus or put aside."""
         try:
             await self._until_taken(topic, batch)
         except BusError as error:
@@ -204,7 +233,7 @@ class Shipper:
             else:
                 await self._put_aside(batch[0], error)
 
-    async def _until_taken(self, topic: str, batch: list[Frame]) -> None:
+    async def _until_taken(self, topic: str, batch: list[Record]) -> None:
         """Retries what may succeed later.
 
         Raises:
@@ -213,7 +242,7 @@ class Shipper:
 
         async def attempt() -> None:
             route = await self._router.route(topic)
-            await self._bus.publish([record_of(frame, route) for frame in batch])
+            await self._bus.publish(batch if route == topic else [_rerouted(record, route) for record in batch])
 
         await self._until_done(topic, attempt)
 
@@ -237,24 +266,24 @@ class Shipper:
             self._on_trouble(worst)
         self.trouble = worst
 
-    async def _put_aside(self, frame: Frame, error: BusError) -> None:
+    async def _put_aside(self, record: Record, error: BusError) -> None:
         """A record that the bus will never take must not hold up the others: it stays on disk for a person to see."""
 
         async def attempt() -> None:
-            _append(self.tail.directory.rejected, frame)
+            _append(self.tail.directory.rejected, record)
 
-        await self._until_done(frame.route.topic, attempt)
+        await self._until_done(record.topic, attempt)
         self.rejected += 1
-        self._on_trouble(f"a record of {frame.route.topic} was refused and put aside: {error}")
+        self._on_trouble(f"a record of {record.topic} was refused and put aside: {error}")
 
 
-def _append(path: Path, frame: Frame) -> None:
+def _append(path: Path, record: Record) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.parent.is_symlink():
         raise FileExistsError(f"{path.parent} is a link; records are put aside only in a directory")
     fd = files.open_to_append(path)
     try:
-        os.write(fd, frame.packed())
+        os.write(fd, pack(0, record.topic, record.key, NO_SPAN, record.value))
     finally:
         os.close(fd)
 

@@ -91,8 +91,8 @@ async def publish_lost(directory: SpoolDirectory, topics: Topics, router: Router
             ts=time_text(time.time()),
             data=data,
         )
-        frame = Frame(Route(topics.events(workflow), run.encode()), seq, 0, 0, WHOLE, encode(event))
-        await bus.publish([record_of(frame, await router.route(frame.route.topic))])
+        frame = Frame(Route(await router.route(topics.events(workflow)), run.encode()), seq, 0, 0, WHOLE, encode(event))
+        await bus.publish([record_of(frame)])
     files.write(directory.runs, b"")
 
 

@@ -62,7 +62,10 @@ class Spool:
         self._spare: mmap.mmap | None = None
         self._idle: tuple[int, mmap.mmap] | None = None
         self._number = 1
-        self._next_bytes = min(_FIRST_BYTES, settings.segment_bytes)
+        self._starts = {1: 0}
+        """Of each segment: the bytes appended to those before it."""
+        first = min(_FIRST_BYTES, settings.segment_bytes)
+        self._next_bytes = min(2 * first, settings.segment_bytes)
         self._renewed = time.monotonic()
         with contextlib.ExitStack() as undo:
             undo.callback(self._unlock)
@@ -70,7 +73,7 @@ class Spool:
             self._notes = RunNotes(self.directory)
             undo.callback(self._notes.close)
             self._aside = self._map_file(self.directory.segment(ASIDE), _ASIDE_BYTES)
-            self._map = self._make(self.directory.segment(1), 0)
+            self._map = self._map_file(self.directory.segment(1), first)
             undo.pop_all()
         self.write = self._map.write
         """Writes one frame, or raises ValueError where it does not fit into what is left of the segment: the short way
@@ -210,6 +213,11 @@ class Spool:
             if self._idle is None and len(retired) == self._settings.segment_bytes:
                 self._idle = (number, retired)
 
+    def appended(self, upto: tuple[int, int] | None = None) -> int:
+        """Bytes appended in all, or up to a place that `written` or a reader gave. Costs no system call."""
+        number, end = upto or self.written()
+        return self._starts.get(number, 0) + end
+
     def bytes_behind(self, place: tuple[int, int]) -> int:
         """Bytes appended behind a place that `written` or a reader gave."""
         number, end = self.written()
@@ -288,6 +296,7 @@ class Spool:
 
     def _swap(self, made: mmap.mmap) -> None:
         self._retired[self._number] = self._map
+        self._starts[self._number + 1] = self._starts[self._number] + self._map.tell()
         self._map, self.write, self._number = made, made.write, self._number + 1
 
     def _take_spare(self, needed: int) -> mmap.mmap:
@@ -317,10 +326,9 @@ class Spool:
             os.close(fd)
 
     def _check_budget(self, size: int) -> None:
-        if self._number == 1 and self._measured == 0.0:
-            self._measured = time.monotonic()
-            return  # the first segment
         limit = self._settings.max_bytes
+        if self.appended() + size <= limit:
+            return  # whatever was shipped of it
         now = time.monotonic()
         if self._used + size > limit and now - self._measured < _MEASURE_SECONDS:
             raise SpoolFullError(f"the spool holds {limit} bytes that the bus has not taken")

@@ -1,8 +1,8 @@
 """A frame: one event in a segment. Found again after any damage: magic, lengths and a checksum.
 
 Layout, little endian: magic `TRF` and the version byte 1; body length u32; `n` u32; sequence u64; time u64,
-microseconds since 1970; type u8; then what the frames of one place in a run share, its route: key length u8, topic length u16, text
-length u16, span id 8 bytes (zero: none), key, topic, text; then the body; then a checksum u32.
+microseconds since 1970; type u8; then what the frames of one place in a run share, its route: key length u8, topic
+length u16, text length u16, span id 8 bytes (zero: none), key, topic, text; then the body; then a checksum u32.
 
 The body is the event's `data` as JSON, and the text the shared part of its envelope (`tailrace.event.wire`): whoever
 reads the frame puts the event together, so that a logging call need not. With type 0 the body is the whole value.
@@ -27,10 +27,11 @@ WHOLE = 0
 _COUNTS = struct.Struct("<4sIIQQB")
 _LENGTHS = struct.Struct("<BHH8s")
 _pack_counts = _COUNTS.pack
-_HEAD = struct.Struct(_COUNTS.format + _LENGTHS.format[1:])
+_unpack_counts = _COUNTS.unpack_from
 _ROUTE_AT = _COUNTS.size
 _CHECK = struct.Struct("<I")
 _pack_check = _CHECK.pack
+_LEAST = _COUNTS.size + _LENGTHS.size + _CHECK.size
 NO_SPAN = bytes(8)
 _CODES = frozenset((WHOLE, *types.CODES.values()))
 """A new one makes a new version: an older reader must leave such a segment alone, not skip what it takes for damage."""
@@ -41,20 +42,23 @@ MAX_VALUE = 16 << 20
 class Route:
     """What the frames of one topic, key and place in a run share. Immutable."""
 
-    __slots__ = ("_packed", "key", "seed", "span", "text", "topic")
+    __slots__ = ("key", "packed", "seed", "span", "text", "topic")
 
     def __init__(self, topic: str, key: bytes, span: bytes = NO_SPAN, text: str = "") -> None:
         self.topic, self.key, self.span, self.text = topic, key, span, text
         name, shared = topic.encode(), text.encode()
-        self._packed = _LENGTHS.pack(len(key), len(name), len(shared), span) + key + name + shared
-        self.seed = crc32(self._packed)
+        self.packed = _LENGTHS.pack(len(key), len(name), len(shared), span) + key + name + shared
+        self.seed = crc32(self.packed)
         """What the checksums of its frames begin with."""
 
     def frame(self, seq: int, n: int, microseconds: int, code: int, body: bytes) -> bytes:
         """The frame of one event, as it stands in a segment."""
         counts = _pack_counts(MAGIC, len(body), n, seq, microseconds, code)
         check = crc32(body, crc32(counts, self.seed))
-        return b"".join((counts, self._packed, body, _pack_check(check)))
+        return b"".join((counts, self.packed, body, _pack_check(check)))
+
+
+_NOWHERE = Route("", b"")
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -75,10 +79,6 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
             return self.body
         return wire.compose(self.route.text, self.seq, self.code, self.microseconds, self.n, self.body)
 
-    def packed(self) -> bytes:
-        """The frame, as it stands in a segment."""
-        return self.route.frame(self.seq, self.n, self.microseconds, self.code, self.body)
-
 
 class Parsed(msgspec.Struct, frozen=True):
     """`consumed` bytes are done with; `damaged` of them belonged to no whole frame."""
@@ -93,21 +93,18 @@ def pack(seq: int, topic: str, key: bytes, span: bytes, value: bytes) -> bytes:
     return Route(topic, key, span).frame(seq, 0, 0, WHOLE, value)
 
 
-def parse(buffer: bytes, base: int = 0, *, final: bool) -> Parsed:
+def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True) -> Parsed:
     """The frames of a segment's bytes, which begin at offset `base` of it.
 
     Damaged bytes in front of a whole frame are skipped. Bytes at the end that are no whole frame are left for the
     next call: their writer may be in the middle of them, and zeros are room that is not written yet. With `final`
-    nobody writes any more: zeros at the end are room that was left, anything else is damage.
+    nobody writes any more: zeros at the end are room that was left, anything else is damage. Without `verify` no
+    checksum is looked at: for what this very process wrote, and knows to be whole.
     """
     frames: list[Frame] = []
-    at, damaged = 0, 0
+    damaged = 0
+    at = _take(buffer, 0, base, frames, verify=verify)
     while at < len(buffer):
-        frame = _frame_at(buffer, at, base)
-        if frame is not None:
-            frames.append(frame)
-            at = frame.end - base
-            continue
         found = _next_whole(buffer, at + 1, base)
         if found < 0:
             if final:
@@ -115,31 +112,44 @@ def parse(buffer: bytes, base: int = 0, *, final: bool) -> Parsed:
                 at = len(buffer)
             break
         damaged += found - at
-        at = found
+        at = _take(buffer, found, base, frames, verify=verify)
     return Parsed(frames, at, damaged)
 
 
-def _frame_at(buffer: bytes, at: int, base: int) -> Frame | None:
-    """The whole frame that begins at `at`; None where there is none (yet)."""
-    names = at + _HEAD.size
-    if names > len(buffer):
-        return None
-    magic, length, n, seq, microseconds, code, of_key, of_topic, of_text, _ = _HEAD.unpack_from(buffer, at)
-    if magic != MAGIC or length > MAX_VALUE or code not in _CODES:
-        return None
-    body_at = names + of_key + of_topic + of_text
-    check_at = body_at + length
-    end = check_at + _CHECK.size
-    if end > len(buffer):
-        return None
+def _take(buffer: bytes, at: int, base: int, frames: list[Frame], *, verify: bool) -> int:
+    """Add the frames from `at` on, as far as one follows the other; gives the offset behind them."""
+    route, packed = _NOWHERE, _NOWHERE.packed
+    last = len(buffer) - _LEAST
+    while at <= last:
+        magic, length, n, seq, microseconds, code = _unpack_counts(buffer, at)
+        if magic != MAGIC or length > MAX_VALUE or code not in _CODES:
+            break
+        names = at + _ROUTE_AT
+        if not buffer.startswith(packed, names):  # the frame before it is mostly of the same place
+            found = _route_at(buffer, names)
+            if found is None:
+                break
+            route, packed = found, found.packed
+        body_at = names + len(packed)
+        check_at = body_at + length
+        end = check_at + _CHECK.size
+        if end > len(buffer):
+            break
+        body = buffer[body_at:check_at]
+        if verify and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed))):
+            break
+        frames.append(Frame(route, seq, n, microseconds, code, body, base + end))
+        at = end
+    return at
+
+
+def _route_at(buffer: bytes, at: int) -> Route | None:
+    of_key, of_topic, of_text, _ = _LENGTHS.unpack_from(buffer, at)
+    packed = buffer[at : at + _LENGTHS.size + of_key + of_topic + of_text]
     try:
-        route = _route(buffer[at + _ROUTE_AT : body_at])
-    except UnicodeDecodeError:  # no producer writes that
+        return _route(packed)
+    except (UnicodeDecodeError, struct.error):  # no producer writes that; or it is cut off
         return None
-    body = buffer[body_at:check_at]
-    if buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at : at + _ROUTE_AT], route.seed))):
-        return None
-    return Frame(route, seq, n, microseconds, code, body, base + end)
 
 
 @lru_cache(maxsize=1024)
@@ -152,7 +162,7 @@ def _route(packed: bytes) -> Route:
 
 def _next_whole(buffer: bytes, at: int, base: int) -> int:
     while (at := buffer.find(MAGIC, at)) >= 0:
-        if _frame_at(buffer, at, base) is not None:
+        if _take(buffer, at, base, [], verify=True) > at:
             return at
         at += 1
     return -1

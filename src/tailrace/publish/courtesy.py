@@ -1,0 +1,38 @@
+"""When shipping stays out of the program's way."""
+
+from __future__ import annotations
+
+import time
+
+from tailrace.spool.append import Spool
+
+_BURST_BYTES = 10 << 20
+"""A second, appended: beyond it a program does little else than log."""
+_BEHIND_BYTES = 32 << 20
+_HURRY_SECONDS = 1.0
+
+
+class Courtesy:
+    """Tells whether the program logs in a burst: then shipping waits, for each turn of it costs some call a delay.
+
+    It waits until the burst ends or 32 MiB are behind, on the spool, where they are safe. Whoever flushes is not kept
+    waiting.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._appended = spool.appended()
+        self._looked = time.monotonic()
+        self._hurry_until = 0.0
+
+    def hurry(self) -> None:
+        """Somebody waits: no courtesy for a second."""
+        self._hurry_until = time.monotonic() + _HURRY_SECONDS
+
+    def is_due(self, shipped: tuple[int, int]) -> bool:
+        """Whether to wait now. `shipped`: up to where the bus has everything."""
+        now = time.monotonic()
+        appended = self._spool.appended()
+        is_burst = appended - self._appended > _BURST_BYTES * (now - self._looked)
+        self._appended, self._looked = appended, now
+        return is_burst and now >= self._hurry_until and appended - self._spool.appended(shipped) < _BEHIND_BYTES
