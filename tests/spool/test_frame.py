@@ -17,7 +17,13 @@ SEGMENT = b"".join(FIVE)
 def test_a_frame_gives_back_what_was_packed():
     parsed = parse(pack(7, "topic", b"key", b"12345678", b"value"), final=True)
     (frame,) = parsed.frames
-    assert (frame.seq, frame.route.topic, frame.route.key, frame.route.span, frame.value) == (7, "topic", b"key", b"12345678", b"value")
+    assert (frame.seq, frame.route.topic, frame.route.key, frame.route.span, frame.value) == (
+        7,
+        "topic",
+        b"key",
+        b"12345678",
+        b"value",
+    )
     assert parsed.damaged == 0
 
 

@@ -60,9 +60,7 @@ class RunState:
 class Scope:
     """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
 
-    __slots__ = (
-        *("action", "agent", "interaction", "iteration", "level", "parent", "route", "routed_for", "run"),
-    )
+    __slots__ = (*("action", "agent", "interaction", "iteration", "level", "parent", "route", "routed_for", "run"),)
 
     def __init__(
         self,

@@ -66,9 +66,7 @@ class Recorder:
 
     def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
         """Begin a run of the workflow and record that it began."""
-        run = RunState(
-            new_run_id(), workflow, self.topics.events(workflow), keep=self.config.logs_dir is not None
-        )
+        run = RunState(new_run_id(), workflow, self.topics.events(workflow), keep=self.config.logs_dir is not None)
         self.record(Scope("run", run, None, agent=agent), types.RUN_START, data)
         return run
 

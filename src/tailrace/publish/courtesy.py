@@ -9,7 +9,6 @@ from tailrace.spool.append import Spool
 _BURST_BYTES = 10 << 20
 """A second, appended: beyond it a program does little else than log."""
 _BEHIND_BYTES = 32 << 20
-_HURRY_SECONDS = 1.0
 
 
 class Courtesy:
@@ -23,11 +22,11 @@ class Courtesy:
         self._spool = spool
         self._appended = spool.appended()
         self._looked = time.monotonic()
-        self._hurry_until = 0.0
+        self._wanted = 0
 
     def hurry(self) -> None:
-        """Somebody waits: no courtesy for a second."""
-        self._hurry_until = time.monotonic() + _HURRY_SECONDS
+        """Somebody waits for what has been appended by now."""
+        self._wanted = self._spool.appended()
 
     def is_due(self, shipped: tuple[int, int]) -> bool:
         """Whether to wait now. `shipped`: up to where the bus has everything."""
@@ -35,4 +34,5 @@ class Courtesy:
         appended = self._spool.appended()
         is_burst = appended - self._appended > _BURST_BYTES * (now - self._looked)
         self._appended, self._looked = appended, now
-        return is_burst and now >= self._hurry_until and appended - self._spool.appended(shipped) < _BEHIND_BYTES
+        done = self._spool.appended(shipped)
+        return is_burst and done >= self._wanted and appended - done < _BEHIND_BYTES

@@ -4,6 +4,7 @@ One directory a producer, under `<home>/spool/<producer id>/`:
 
 - `segment-00000001.frames`, ...: frames (`tailrace.spool.frame`), appended by the producer, read by who ships;
 - `aside`: a small segment for calls that come while their own thread changes segments; `spare`: the next segment;
+  `fresh`: one in the making for a call that does not wait for the spare;
 - `runs`: which runs the producer opened and ended, so that a dead producer's open runs can be named;
 - `cursor`: up to where everything has been acknowledged by the bus; a hint, repeated shipping is harmless;
 - `owner.lock`: held (flock) by the producer for its life; free means that the process is gone, however it died;

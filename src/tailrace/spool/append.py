@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 import sys
@@ -13,19 +12,19 @@ from pathlib import Path
 
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
-from tailrace.spool import files
+from tailrace.spool import files, segment
 from tailrace.spool.directory import ASIDE, Lock, create
 from tailrace.spool.runs import RunNotes
 
-_SEGMENT = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _ASIDE_BYTES = 64 << 10
 _FIRST_BYTES = 256 << 10
 """A process that logs little takes little: the first segment is small, each next one twice as large."""
+_FRESH_BYTES = 512 << 10
+"""What a log call makes if it cannot wait for the spare: some 0.2 ms."""
 _MEASURE_SECONDS = 1.0
 _RENEW_SECONDS = 0.25
 _POPULATE_WRITE = 23
 """MADV_POPULATE_WRITE of Linux 5.14: take the page faults now."""
-_ZEROS = bytes(256 << 10)
 _REFERENCES = 4
 
 
@@ -52,6 +51,8 @@ class Spool:
         self._root, self._producer, self._publish = root, producer, publish
         self._settings = settings
         self.directory, self._owner, self.ship_lock = create(root, producer, publish)
+        self._preparing = threading.Lock()
+        """For who makes or places a spare; taken before `_turn`, and never by a log call."""
         self._turn = threading.RLock()
         self._turning = False
         self.turned = threading.Event()
@@ -60,6 +61,8 @@ class Spool:
         self._used = 0
         self._retired: dict[int, mmap.mmap] = {}
         self._spare: mmap.mmap | None = None
+        self._was_late = False
+        """Whether a log call had to make its segment itself."""
         self._idle: tuple[int, mmap.mmap] | None = None
         self._number = 1
         self._starts = {1: 0}
@@ -72,8 +75,8 @@ class Spool:
             undo.callback(self.directory.remove)
             self._notes = RunNotes(self.directory)
             undo.callback(self._notes.close)
-            self._aside = self._map_file(self.directory.segment(ASIDE), _ASIDE_BYTES)
-            self._map = self._map_file(self.directory.segment(1), first)
+            self._aside = segment.made(self.directory.segment(ASIDE), _ASIDE_BYTES)
+            self._map = segment.made(self.directory.segment(1), first)
             undo.pop_all()
         self.write = self._map.write
         """Writes one frame, or raises ValueError where it does not fit into what is left of the segment: the short way
@@ -102,16 +105,19 @@ class Spool:
     def prepare(self) -> None:
         """Have the next segment ready before it is needed, so that no log call makes it. Blocks for the disk.
 
-        Called by the publisher, every few milliseconds. Also lets go of older mappings, which count as memory.
+        Also lets go of older mappings, which count as memory. A log call that comes meanwhile and needs a segment does
+        not wait: it makes a smaller one.
         """
         self._trim()
-        if self._spare is not None or (self._map.tell() * 2 < len(self._map) < self._settings.segment_bytes):
+        is_early = self._map.tell() * 2 < len(self._map) < self._settings.segment_bytes
+        if self._spare is not None or (is_early and not self._was_late):
             return
-        with contextlib.suppress(OSError, SpoolError):  # the log call that needs it will meet the same, and count it
-            with self._turn:
-                spare = self._take_spare(0)
+        with contextlib.suppress(OSError, SpoolError), self._preparing:  # a log call will meet the same, and count it
+            spare = self._make(self.directory.spare, self._next_bytes)
+            self._next_bytes = min(2 * len(spare), max(self._settings.segment_bytes, len(spare)))
             with contextlib.suppress(ValueError):  # an older kernel, or not Linux: log calls take the page faults
                 spare.madvise(_POPULATE_WRITE)
+            self._spare, self._was_late = spare, False
 
     def renew(self) -> str:
         """Go on in a fresh directory if this one was deleted or replaced: a line about it, or "" if all is well.
@@ -119,12 +125,14 @@ class Spool:
         For the thread that calls `prepare`; looks at most four times a second.
         """
         now = time.monotonic()
-        if now - self._renewed < _RENEW_SECONDS or self._owner.is_named():
+        if now - self._renewed < _RENEW_SECONDS:
             return ""
         self._renewed = now
+        if self._owner.is_named():
+            return ""
         gone = f"the spool {self.directory.path} was deleted or replaced"
         try:
-            with self._turn:
+            with self._preparing, self._turn:
                 self._begin_again()
         except (OSError, SpoolError) as error:
             return f"{gone}, and another cannot be made: {error}"
@@ -142,8 +150,8 @@ class Spool:
         with contextlib.ExitStack() as undo:
             for step in (ship.release, owner.release, directory.remove):
                 undo.callback(step)
-            made = self._map_file(directory.segment(self._number + 1), len(self._map))
-            aside = self._map_file(directory.segment(ASIDE), _ASIDE_BYTES)
+            made = segment.made(directory.segment(self._number + 1), len(self._map))
+            aside = segment.made(directory.segment(ASIDE), _ASIDE_BYTES)
             self._notes.move(directory)
             undo.pop_all()
         self._unlock()
@@ -160,17 +168,13 @@ class Spool:
 
     def reuse(self, number: int) -> bool:
         """Take an acknowledged segment for the next one: its pages are there already. False: it may be deleted."""
-        with self._turn:
+        with self._preparing, self._turn:
             if self._idle is None or self._idle[0] != number or self._spare is not None:
                 return False
             idle, self._idle = self._idle[1], None
             try:
                 self.directory.segment(number).rename(self.directory.spare)
-                fd = os.open(self.directory.spare, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                try:
-                    _fill_with_zeros(fd, len(idle))
-                finally:
-                    os.close(fd)
+                segment.clear(self.directory.spare, len(idle))
             except OSError:
                 return False
             idle.seek(0)
@@ -286,10 +290,15 @@ class Spool:
             raise SpoolError("signal handlers logged too much in changes of segments") from error
 
     def _turn_over(self, needed: int) -> None:
-        made = self._take_spare(needed)
+        spare, path = self._spare, self.directory.spare
+        if spare is None or len(spare) < needed:
+            path = self.directory.fresh
+            self._was_late = True
+            made = self._make(path, max(needed, min(_FRESH_BYTES, self._settings.segment_bytes)))
+        else:
+            made, self._spare = spare, None
         # Under its number only now, when nothing can fail any more: to a reader, a segment with a successor is closed.
-        self.directory.spare.rename(self.directory.segment(self._number + 1))
-        self._spare = None
+        path.rename(self.directory.segment(self._number + 1))
         self._swap(made)
         self._trim()
         self.turned.set()
@@ -299,31 +308,13 @@ class Spool:
         self._starts[self._number + 1] = self._starts[self._number] + self._map.tell()
         self._map, self.write, self._number = made, made.write, self._number + 1
 
-    def _take_spare(self, needed: int) -> mmap.mmap:
-        """The next segment, made if it is not there or too small, and kept until it has its number."""
-        if self._spare is None or len(self._spare) < needed:
-            self._spare = None
-            self.directory.spare.unlink(missing_ok=True)
-            self._spare = self._make(self.directory.spare, needed)
-        return self._spare
-
-    def _make(self, path: Path, needed: int) -> mmap.mmap:
-        size = max(self._next_bytes, needed)
+    def _make(self, path: Path, size: int) -> mmap.mmap:
         self._check_budget(size)
-        made = self._map_file(path, size)
-        self._next_bytes = min(2 * size, max(self._settings.segment_bytes, size))
-        return made
-
-    def _map_file(self, path: Path, size: int) -> mmap.mmap:
-        fd = os.open(path, _SEGMENT, 0o600)
         try:
-            _fill_with_zeros(fd, size)
-            return mmap.mmap(fd, size)
-        except BaseException:
+            return segment.made(path, size)
+        except FileExistsError:  # left from an attempt that failed half-way
             path.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(fd)
+            return segment.made(path, size)
 
     def _check_budget(self, size: int) -> None:
         limit = self._settings.max_bytes
@@ -335,14 +326,3 @@ class Spool:
         self._used, self._measured = self.bytes_used(), now
         if self._used + size > limit:
             raise SpoolFullError(f"the spool holds {limit} bytes that the bus has not taken")
-
-
-def _fill_with_zeros(fd: int, size: int) -> None:
-    """Blocks and pages for the whole file now: a full disk is an error here, not a SIGBUS in the middle of a copy.
-
-    One call, which gives the GIL away once.
-    """
-    whole, rest = divmod(size, len(_ZEROS))
-    written = os.pwritev(fd, [_ZEROS] * whole + [_ZEROS[:rest]], 0)
-    if written != size:
-        raise OSError(errno.ENOSPC, f"the disk took {written} of {size} bytes of a new segment")

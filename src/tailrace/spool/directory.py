@@ -36,6 +36,7 @@ class SpoolDirectory:
         self.ship_lock = path / "ship.lock"
         self.closed = path / "closed"
         self.spare = path / "spare"
+        self.fresh = path / "fresh"
         self._about = path / "about.json"
 
     @property
@@ -101,7 +102,7 @@ class SpoolDirectory:
         """
         with contextlib.suppress(OSError):
             segments = [self.segment(number) for number in (ASIDE, *self.segments())]
-            notes = [self.runs, self.cursor, self.closed, self.spare, self._about]
+            notes = [self.runs, self.cursor, self.closed, self.spare, self.fresh, self._about]
             for path in (*segments, *notes, self.ship_lock, self.owner_lock):
                 with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                     path.unlink()
