@@ -49,9 +49,11 @@ class Database:
     promise needs, since the spool forgets what the bus has taken.
     """
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, schema: str, check: Callable[[sqlite3.Connection], object] = lambda _: None) -> None:
+        """`check` looks at the file before the schema is made in it, and raises if it cannot be used."""
         self._path = path
         self._schema = schema
+        self._check = check
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -126,7 +128,13 @@ class Database:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             statements = [statement for statement in self._schema.split(";\n") if statement.strip()]
-            _transaction(connection, "BEGIN IMMEDIATE", lambda c: [c.execute(statement) for statement in statements])
+
+            def make(connection: sqlite3.Connection) -> None:
+                self._check(connection)
+                for statement in statements:
+                    connection.execute(statement)
+
+            _transaction(connection, "BEGIN IMMEDIATE", make)
         except BaseException:
             connection.close()
             raise

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _RETENTION_EVERY = 3600.0
-_RETENTION_SLICE = 1000
-"""Records removed in one transaction: some milliseconds, so that retention never holds up other processes."""
+_RETENTION_SLICE = 64
+"""Chunks removed in one transaction: some milliseconds, so that retention never holds up other processes."""
 
 _FINAL = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_TOOBIG}
 
@@ -41,7 +41,7 @@ class SQLiteBus:
     """See `tailrace.bus.Bus`."""
 
     def __init__(self, path: Path, settings: TopicSettings) -> None:
-        self._database = Database(path, table.SCHEMA)
+        self._database = Database(path, table.SCHEMA, table.check)
         self._partitions = settings.partitions or 1
         self._retention = settings.retention_hours * 3600
         self._retain_at = 0.0
@@ -55,7 +55,8 @@ class SQLiteBus:
 
     async def publish(self, records: Sequence[Record]) -> None:
         if records:
-            await self.write(lambda connection: table.append(connection, records, self._partitions, time.time()))
+            with self._taking_later():
+                await self.write(lambda connection: table.append(connection, records, self._partitions, time.time()))
         await self._retain()
 
     @asynccontextmanager
@@ -76,7 +77,8 @@ class SQLiteBus:
         await self.write(lambda connection: table.create(connection, names, self._partitions))
 
     async def topics(self, prefix: str = "") -> list[TopicInfo]:
-        return await self.read(lambda connection: table.topics(connection, prefix))
+        with self._taking_later():
+            return await self.read(lambda connection: table.topics(connection, prefix))
 
     async def lag(self, *topics: str, group: str) -> dict[Partition, int]:
         return await self.read(lambda connection: table.lag(connection, topics, group))
@@ -106,6 +108,17 @@ class SQLiteBus:
         before = time.time() - self._retention
         if await self.write(lambda connection: table.remove_before(connection, before, _RETENTION_SLICE)):
             self._retain_at = time.monotonic() + _RETENTION_EVERY
+
+    @contextmanager
+    def _taking_later(self) -> Iterator[None]:
+        """A file of an older layout is no fault of the records: they wait for another file, and are not put aside.
+
+        Around what a publisher calls first; readers are told at once and for good.
+        """
+        try:
+            yield
+        except table.OldLayoutError as error:
+            raise BusError(f"the SQLite bus {self.path}: {error}", retryable=True) from error
 
     @contextmanager
     def errors(self) -> Iterator[None]:

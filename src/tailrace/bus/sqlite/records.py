@@ -1,8 +1,9 @@
 """The tables of the SQLite bus and the statements on them. Every function runs inside one transaction.
 
-A record's id is its partition's id and its offset in one integer, so that the records of a partition lie together in
-the file and need no second index. Offsets have no gaps and are never used again: a partition keeps its end (the next
-offset) when retention removes records, which it does from the front only.
+Records stand in chunks (`tailrace.bus.sqlite.chunk`). A chunk's id is its partition's id and its first record's offset
+in one integer, so that the chunks of a partition lie together in the file and need no second index. Offsets have no
+gaps and are never used again: a partition keeps its end (the next offset) when retention removes chunks, which it does
+from the front only.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from tailrace.bus import Headers, Partition, Received, Record, Start, TopicInfo, matches
+from tailrace.bus import Partition, Received, Record, Start, TopicInfo, matches
+from tailrace.bus.sqlite.chunk import chunks_of, records_in
 from tailrace.bus.topics import partition_of
+from tailrace.errors import BusError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS topics (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOUT ROWID;
@@ -22,8 +23,8 @@ CREATE TABLE IF NOT EXISTS partitions (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL,
     "end" INTEGER NOT NULL DEFAULT 0, latest REAL NOT NULL DEFAULT 0, UNIQUE (topic, number)
 );
-CREATE TABLE IF NOT EXISTS records (
-    id INTEGER PRIMARY KEY, time REAL NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, headers BLOB
+CREATE TABLE IF NOT EXISTS chunks (
+    id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time REAL NOT NULL, records BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS committed (
     consumers TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, PRIMARY KEY (consumers, partition)
@@ -33,8 +34,20 @@ CREATE TABLE IF NOT EXISTS committed (
 _OFFSET_BITS = 40
 _OFFSET = (1 << _OFFSET_BITS) - 1
 
-_encode_headers = msgspec.msgpack.Encoder().encode
-_decode_headers = msgspec.msgpack.Decoder(Headers).decode
+_Decoded = dict[Partition, list[Received]]
+_DECODED = 64
+"""Chunks that a reader may keep decoded, of at most 128 KiB each unless a record is larger."""
+
+
+class OldLayoutError(BusError):
+    """The file holds the tables of an earlier version."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "its bus was written by an earlier version, with a row for each record, which this one does not read: "
+            "set `bus` to another file, or move this one away while nothing uses it (with the store, if it holds that)",
+            retryable=False,
+        )
 
 
 class Row(NamedTuple):
@@ -59,51 +72,109 @@ def create(connection: sqlite3.Connection, names: Collection[str], partitions: i
             )
 
 
+def check(connection: sqlite3.Connection) -> None:
+    """Raises OldLayoutError."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'records'").fetchone():
+        raise OldLayoutError
+
+
 def append(connection: sqlite3.Connection, records: Sequence[Record], partitions: int, now: float) -> None:
-    topics = {record.topic for record in records}
-    create(connection, topics, partitions)
-    rows = {row.partition: row for row in _rows(connection, topics)}
-    counts = {topic: sum(partition.topic == topic for partition in rows) for topic in topics}
-    ends = {partition: row.end for partition, row in rows.items()}
-    inserted = []
-    for record in records:
-        partition = Partition(record.topic, partition_of(record.key, counts[record.topic]))
-        row = rows[partition]
-        headers = _encode_headers(record.headers) if record.headers else None
-        inserted.append((row.record(ends[partition]), max(now, row.latest), record.key, record.value, headers))
-        ends[partition] += 1
-    connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", inserted)
-    connection.executemany(
-        'UPDATE partitions SET "end" = ?, latest = max(latest, ?) WHERE id = ?',
-        [(ends[row.partition], now, row.id) for row in rows.values() if ends[row.partition] > row.end],
+    for topic, together in _by_topic(records).items():
+        rows = _rows_of(connection, topic)
+        if not rows:
+            create(connection, [topic], partitions)
+            rows = _rows_of(connection, topic)
+        for row, own in zip(rows, _by_partition(together, len(rows)), strict=True):
+            if own:
+                _append(connection, row, own, max(now, row.latest))
+
+
+def _append(connection: sqlite3.Connection, row: Row, records: Sequence[Record], time: float) -> None:
+    def chunks() -> Iterator[tuple[int, int, float, bytes]]:
+        offset = row.end
+        for count, chunk in chunks_of(records):
+            yield row.record(offset), count, time, chunk
+            offset += count
+
+    connection.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?)", chunks())
+    connection.execute(
+        'UPDATE partitions SET "end" = ?, latest = ? WHERE id = ?', (row.end + len(records), time, row.id)
     )
 
 
+def _by_topic(records: Sequence[Record]) -> dict[str, Sequence[Record]]:
+    topics = {record.topic for record in records}
+    if len(topics) == 1:
+        return {topics.pop(): records}
+    return {topic: [record for record in records if record.topic == topic] for topic in topics}
+
+
+def _by_partition(records: Sequence[Record], partitions: int) -> Sequence[Sequence[Record]]:
+    if partitions == 1:
+        return [records]
+    found: list[list[Record]] = [[] for _ in range(partitions)]
+    last: bytes | None = None
+    own: list[Record] = []
+    for record in records:
+        if record.key is not last:  # consecutive records of a run share it
+            last = record.key
+            own = found[partition_of(last, partitions)]
+        own.append(record)
+    return found
+
+
 def fetch(
-    connection: sqlite3.Connection, patterns: Collection[str], positions: Mapping[Partition, int], limit: int
+    connection: sqlite3.Connection,
+    patterns: Collection[str],
+    positions: Mapping[Partition, int],
+    limit: int,
+    decoded: _Decoded,
 ) -> tuple[list[Received], dict[Partition, int]]:
-    """At most `limit` records from the positions on (absent: from the first record), and the positions after them."""
+    """At most `limit` records from the positions on (absent: from the first record), and the positions after them.
+
+    `decoded` is the reader's own: the chunk that each partition was last read from, where it was not read to its end.
+    """
     records: list[Received] = []
     reached: dict[Partition, int] = {}
     rows = [row for row in _rows(connection, patterns) if row.end > positions.get(row.partition, 0)]
     for place, row in enumerate(rows):
         # A busy partition leaves room for each of those after it.
         share = max(1, (limit - len(records)) // (len(rows) - place))
-        fresh = list(_read(connection, row, positions.get(row.partition, 0), min(share, limit - len(records))))
+        fresh = _read(connection, row, positions.get(row.partition, 0), min(share, limit - len(records)), decoded)
         records += fresh
         if fresh:
             reached[row.partition] = fresh[-1].offset + 1
     return records, reached
 
 
-def _read(connection: sqlite3.Connection, row: Row, start: int, limit: int) -> Iterator[Received]:
+def _read(connection: sqlite3.Connection, row: Row, start: int, limit: int, decoded: _Decoded) -> list[Received]:
+    found: list[Received] = []
+    for chunk in _chunks(connection, row, start, decoded) if limit > 0 else ():
+        skipped = max(0, start - chunk[0].offset)
+        fresh = chunk[skipped : skipped + limit - len(found)]
+        found += fresh
+        if len(found) == limit:
+            if fresh[-1] is not chunk[-1] and len(decoded) < _DECODED:
+                decoded[row.partition] = chunk
+            break
+    return found
+
+
+def _chunks(connection: sqlite3.Connection, row: Row, start: int, decoded: _Decoded) -> Iterator[list[Received]]:
+    """The chunks from the one that holds `start`, or from the first one if retention has removed that."""
+    kept = decoded.pop(row.partition, None)
+    if kept is not None and kept[0].offset <= start <= kept[-1].offset:
+        yield kept
+        start = kept[-1].offset + 1
+        if start == row.end:
+            return
     found = connection.execute(
-        "SELECT id, time, key, value, headers FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (row.record(start), row.record(row.end), limit),
+        "SELECT id, time, records FROM chunks WHERE id < ?1 AND id >= "
+        "coalesce((SELECT max(id) FROM chunks WHERE id BETWEEN ?2 AND ?3), ?3) ORDER BY id",
+        (row.record(row.end), row.record(0), row.record(start)),
     )
-    for id_, time, key, value, headers in found:
-        decoded = _decode_headers(headers) if headers else ()
-        yield Received(*row.partition, id_ & _OFFSET, key, value, decoded, time)
+    for id_, time, chunk in found:
+        yield records_in(chunk, row.partition, id_ & _OFFSET, time)
 
 
 def starting_at(connection: sqlite3.Connection, start: Start, patterns: Collection[str]) -> dict[Partition, int]:
@@ -147,15 +218,13 @@ def topics(connection: sqlite3.Connection, prefix: str) -> list[TopicInfo]:
 
 
 def remove_before(connection: sqlite3.Connection, time: float, limit: int) -> bool:
-    """Remove at most `limit` records older than that; false if more are left."""
+    """Remove at most `limit` chunks older than that; false if more may be left."""
     for row in _rows(connection, ["*"]):
-        begin = _begin(connection, row)
-        end = _offset_at(connection, row, time)
-        removed = connection.execute(
-            "DELETE FROM records WHERE id >= ? AND id < ?", (row.record(begin), row.record(min(end, begin + limit)))
+        limit -= connection.execute(
+            "DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
+            (row.record(0), row.record(_offset_at(connection, row, time)), limit),
         ).rowcount
-        limit -= removed
-        if begin + removed < end:
+        if limit <= 0:
             return False
     return True
 
@@ -167,10 +236,18 @@ def _rows(connection: sqlite3.Connection, patterns: Collection[str]) -> list[Row
     ]
 
 
+def _rows_of(connection: sqlite3.Connection, topic: str) -> list[Row]:
+    """The partitions of one topic, by number: a look into the index, where `_rows` reads every topic's."""
+    found = connection.execute(
+        'SELECT id, number, "end", latest FROM partitions WHERE topic = ? ORDER BY number', (topic,)
+    )
+    return [Row(id_, Partition(topic, number), *rest) for id_, number, *rest in found.fetchall()]
+
+
 def _begin(connection: sqlite3.Connection, row: Row) -> int:
     """The offset of the first record that is still there; the end if there is none."""
     found = connection.execute(
-        "SELECT id FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT 1", (row.record(0), row.record(row.end))
+        "SELECT id FROM chunks WHERE id >= ? AND id < ? ORDER BY id LIMIT 1", (row.record(0), row.record(row.end))
     ).fetchone()
     return found[0] & _OFFSET if found else row.end
 
@@ -179,7 +256,10 @@ def _offset_at(connection: sqlite3.Connection, row: Row, time: float) -> int:
     """The offset of the first record of that time or later, by bisection: times never fall within a partition."""
     low, high = _begin(connection, row), row.end
     while low < high:
-        middle = (low + high) // 2
-        (found,) = connection.execute("SELECT time FROM records WHERE id = ?", (row.record(middle),)).fetchone()
-        low, high = (middle + 1, high) if found < time else (low, middle)
+        id_, count, found = connection.execute(
+            "SELECT id, count, time FROM chunks WHERE id <= ? ORDER BY id DESC LIMIT 1",
+            (row.record((low + high) // 2),),
+        ).fetchone()
+        first = id_ & _OFFSET  # the records of a chunk have one time
+        low, high = (first + count, high) if found < time else (low, first)
     return low

@@ -40,6 +40,8 @@ class SQLiteSubscription:
         """Next offset by partition; a partition not in it is read from its first record. None: standing by."""
         self._seen: tuple[int, int] | None = None
         """The file's change counter, and the bus's own, when last there was nothing to read."""
+        self._decoded: dict[Partition, list[Received]] = {}
+        """See `records.fetch`; touched in the database's thread only."""
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -92,7 +94,9 @@ class SQLiteSubscription:
 
         def read(connection: sqlite3.Connection) -> tuple[tuple[int, int], list[Received], dict[Partition, int]]:
             now = (connection.execute("PRAGMA data_version").fetchone()[0], self._bus.writes)
-            return (now, [], {}) if now == seen else (now, *table.fetch(connection, self._patterns, positions, limit))
+            if now == seen:
+                return now, [], {}
+            return now, *table.fetch(connection, self._patterns, positions, limit, self._decoded)
 
         now, records, reached = await self._bus.read(read)
         self._seen = None if records else now
