@@ -118,13 +118,15 @@ class SQLiteBus:
         try:
             yield
         except table.OldLayoutError as error:
-            raise BusError(f"the SQLite bus {self.path}: {error}", retryable=True) from error
+            raise BusError(str(error), retryable=True) from error
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """What SQLite and the file system raise, as `BusError`."""
         try:
             yield
+        except table.OldLayoutError as error:
+            raise table.OldLayoutError(f"the SQLite bus {self.path}: {error}") from error
         except sqlite3.Error as error:
             final = (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _FINAL  # the low byte: the rest is detail
             raise BusError(f"the SQLite bus {self.path}: {error}", retryable=not final) from error

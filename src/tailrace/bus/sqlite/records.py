@@ -42,12 +42,12 @@ _DECODED = 64
 class OldLayoutError(BusError):
     """The file holds the tables of an earlier version."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "its bus was written by an earlier version, with a row for each record, which this one does not read: "
-            "set `bus` to another file, or move this one away while nothing uses it (with the store, if it holds that)",
-            retryable=False,
-        )
+    def __init__(
+        self,
+        message: str = "written by an earlier version, with a row for each record, which this one does not read: set "
+        "`bus` to another file, or move this one away while nothing uses it (a store in the same file goes with it)",
+    ) -> None:
+        super().__init__(message, retryable=False)
 
 
 class Row(NamedTuple):
