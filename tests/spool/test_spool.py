@@ -220,6 +220,38 @@ def test_the_next_segment_is_made_ahead_and_closes_nothing_before_its_turn(root)
     spool.release()
 
 
+def test_appending_readying_and_reusing_at_once_lose_no_frame(root):
+    count = 60_000
+    spool = spool_in(root, segment_bytes=8192)
+    done = threading.Event()
+
+    def ready():
+        while not done.is_set():
+            spool.prepare()
+
+    seen = []
+
+    def ship():
+        tail = Tail(spool.directory, spool)
+        while len(seen) < count and not (done.is_set() and tail.is_empty()):
+            if window := tail.read(final=False):
+                seen.extend(frame.seq for frame in window.frames)
+                tail.ack(window, len(window.frames))
+            tail.settle(final=False)
+
+    threads = [threading.Thread(target=ready), threading.Thread(target=ship)]
+    for thread in threads:
+        thread.start()
+    try:
+        append(spool, 0, count)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert seen == list(range(count))
+    spool.release()
+
+
 def test_a_full_disk_is_an_error_of_the_call_and_no_signal(root, monkeypatch):
     spool = spool_in(root, segment_bytes=4096)
 

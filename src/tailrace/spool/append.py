@@ -52,7 +52,7 @@ class Spool:
         self._settings = settings
         self.directory, self._owner, self.ship_lock = create(root, producer, publish)
         self._preparing = threading.Lock()
-        """For who makes or places a spare; taken before `_turn`, and never by a log call."""
+        """For who makes a spare, and clears another's file for it; never taken by a log call."""
         self._turn = threading.RLock()
         self._turning = False
         self.turned = threading.Event()
@@ -109,10 +109,10 @@ class Spool:
         not wait: it makes a smaller one.
         """
         self._trim()
-        is_early = self._map.tell() * 2 < len(self._map) < self._settings.segment_bytes
-        if self._spare is not None or (is_early and not self._was_late):
-            return
         with contextlib.suppress(OSError, SpoolError), self._preparing:  # a log call will meet the same, and count it
+            is_early = self._map.tell() * 2 < len(self._map) < self._settings.segment_bytes
+            if self._spare is not None or (is_early and not self._was_late):
+                return
             spare = self._make(self.directory.spare, self._next_bytes)
             self._next_bytes = min(2 * len(spare), max(self._settings.segment_bytes, len(spare)))
             with contextlib.suppress(ValueError):  # an older kernel, or not Linux: log calls take the page faults
@@ -168,7 +168,7 @@ class Spool:
 
     def reuse(self, number: int) -> bool:
         """Take an acknowledged segment for the next one: its pages are there already. False: it may be deleted."""
-        with self._preparing, self._turn:
+        with self._preparing:
             if self._idle is None or self._idle[0] != number or self._spare is not None:
                 return False
             idle, self._idle = self._idle[1], None
@@ -290,15 +290,16 @@ class Spool:
             raise SpoolError("signal handlers logged too much in changes of segments") from error
 
     def _turn_over(self, needed: int) -> None:
-        spare, path = self._spare, self.directory.spare
-        if spare is None or len(spare) < needed:
-            path = self.directory.fresh
-            self._was_late = True
-            made = self._make(path, max(needed, min(_FRESH_BYTES, self._settings.segment_bytes)))
+        # Under its number only when nothing can fail any more: to a reader, a segment with a successor is closed.
+        following = self.directory.segment(self._number + 1)
+        if self._spare is not None and len(self._spare) >= needed:
+            made = self._spare
+            self.directory.spare.rename(following)
+            self._spare = None  # only now: `prepare` may begin another one in its place
         else:
-            made, self._spare = spare, None
-        # Under its number only now, when nothing can fail any more: to a reader, a segment with a successor is closed.
-        path.rename(self.directory.segment(self._number + 1))
+            self._was_late = True
+            made = self._make(self.directory.fresh, max(needed, min(_FRESH_BYTES, self._settings.segment_bytes)))
+            self.directory.fresh.rename(following)
         self._swap(made)
         self._trim()
         self.turned.set()
