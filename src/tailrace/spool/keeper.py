@@ -26,7 +26,7 @@ class Keeper:
         self._spool = spool
         self._warn = warn
         self._shipped = shipped
-        self._appended = self._synced = (0, 0)
+        self._appended = self._synced = spool.written()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="tailrace-keeper", daemon=True)
 
