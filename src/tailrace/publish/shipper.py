@@ -134,8 +134,10 @@ class Shipper:
         self._woken = anyio.Event()
         self._troubles: dict[str, str] = {}
 
-    async def run(self, *, is_final: Callable[[], bool], is_done: Callable[[], bool]) -> None:
-        """Ship until `is_done()` is true and the spool is empty, or for ever.
+    async def run(
+        self, *, is_final: Callable[[], bool], is_done: Callable[[], bool], upto: tuple[int, int] | None = None
+    ) -> None:
+        """Ship until `is_done()` is true and the spool is empty or acknowledged up to the place `upto`, or for ever.
 
         `is_final` says whether nobody appends any more.
 
@@ -146,7 +148,7 @@ class Shipper:
             while True:
                 try:
                     found = self._step(group, final=is_final())
-                    done = not found and is_done() and self.tail.is_empty()
+                    done = is_done() and (self._is_past(upto) or (not found and self.tail.is_empty()))
                     self._report(_SPOOL, "")
                 except OSError as error:
                     if self._give_up:
@@ -161,6 +163,9 @@ class Shipper:
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
         self.tail.flush_cursor()
+
+    def _is_past(self, place: tuple[int, int] | None) -> bool:
+        return place is not None and self.tail.position() >= place
 
     def _has_room(self) -> bool:
         return self._held < _IN_MEMORY

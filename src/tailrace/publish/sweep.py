@@ -16,7 +16,7 @@ from tailrace.publish import ShipReport
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper, record_of
 from tailrace.spool import files
-from tailrace.spool.directory import Lock, SpoolDirectory, all_in
+from tailrace.spool.directory import Lock, SpoolDirectory, all_in, end_of, remove_half_made
 from tailrace.spool.frame import WHOLE, Frame, Route
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import SETTLE_SECONDS, Tail
@@ -26,6 +26,7 @@ async def sweep(config: Config, bus: Bus) -> ShipReport:
     """See `tailrace.publish.ship`."""
     report = ShipReport()
     try:
+        remove_half_made(config.spool_path)
         for directory in all_in(config.spool_path):
             lock = Lock(directory.ship_lock)
             if directory.is_there() and lock.acquire():
@@ -61,7 +62,9 @@ async def _ship_one(directory: SpoolDirectory, config: Config, bus: Bus, report:
     try:
         # A live owner's closed segments are waited for: left behind, they would be shipped again by every sweep.
         await shipper.run(
-            is_final=lambda: dead, is_done=lambda: dead or not tail.awaits_landing() or time.monotonic() >= late
+            is_final=lambda: dead,
+            is_done=lambda: dead or not tail.awaits_landing() or time.monotonic() >= late,
+            upto=None if dead else end_of(directory),  # who logs without pause must not hold up the others
         )
     finally:
         report.records += tail.acked - shipper.rejected

@@ -15,6 +15,9 @@ from tailrace.spool.append import Spool
 _JOIN_SECONDS = 1.0
 """Beyond the time given to `stop`: for closing connections."""
 
+_RETRY_SECONDS = (0.1, 5.0)
+"""Between two attempts to start: the first, and the longest."""
+
 
 class PublishState(msgspec.Struct):
     """Written by the publisher's thread, read by any other."""
@@ -69,6 +72,19 @@ class Publisher:
         self.wake()
 
     def _main(self) -> None:
+        delay = _RETRY_SECONDS[0]
+        try:
+            while not self._has_run():
+                self.stopping.wait(delay)
+                if self.stopping.is_set():
+                    return
+                delay = min(2 * delay, _RETRY_SECONDS[1])
+        except BaseException as error:  # noqa: BLE001 - a thread has nobody above it
+            self.state.trouble = f"the publisher ended: {error!r}"
+            self.warn(self.state.trouble)
+
+    def _has_run(self) -> bool:
+        """Run the loop to its end; False if there were no descriptors or no memory for making one."""
         try:
             with unforked:
                 # Here, in the thread: it takes tens of milliseconds that no logging call should wait for.
@@ -76,6 +92,10 @@ class Publisher:
 
                 loop = prepare(self)
             loop.run()
-        except BaseException as error:  # noqa: BLE001 - a thread has nobody above it
-            self.state.trouble = f"the publisher ended: {error!r}"
-            self.warn(self.state.trouble)
+        except (OSError, MemoryError, ImportError) as error:  # ImportError: a library's file could not be opened
+            if not self.state.trouble:
+                path = self.spool.directory.path
+                self.warn(f"the publisher cannot start yet: {error!r}; events wait on the spool {path}")
+            self.state.trouble = f"the publisher cannot start yet: {error!r}"
+            return False
+        return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -23,6 +24,11 @@ ASIDE = 0
 """Number of the segment for calls that come while their own thread changes segments; the others count from 1."""
 REJECTED = "rejected"
 """Directory beside the producers': frames that the bus refused for good, kept for a person to look at."""
+_MAKING_SECONDS = 60.0
+"""Nobody takes so long to make a directory, but who was killed at it."""
+
+_HALF_MADE = re.compile(r"\.[0-9a-f]{24}")
+_MADE_FIRST = {"owner.lock", "ship.lock", "about.json"}
 
 
 class SpoolDirectory:
@@ -197,6 +203,43 @@ def all_in(root: Path) -> Iterator[SpoolDirectory]:
             directory = SpoolDirectory(path)
             if not path.name.startswith(".") and path.name != REJECTED and directory.is_there():
                 yield directory
+
+
+def remove_half_made(root: Path) -> None:
+    """Delete the directories whose makers died before they had a name: old ones with a free lock hold no event.
+
+    Raises:
+        OSError: the root cannot be looked at.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        for path in root.iterdir():
+            directory, lock = SpoolDirectory(path), Lock(path / "owner.lock")
+            if _HALF_MADE.fullmatch(path.name) and _is_left(path) and lock.acquire():
+                try:
+                    directory.remove()
+                finally:
+                    lock.release()
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a directory of this user has long not changed, and holds nothing that `create` does not make."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        return time.time() - status.st_mtime > _MAKING_SECONDS and {each.name for each in path.iterdir()} <= _MADE_FIRST
+    except OSError:
+        return False
+
+
+def end_of(directory: SpoolDirectory) -> tuple[int, int] | None:
+    """(segment, offset) up to where frames stand now, at least; None without segments.
+
+    Raises:
+        OSError: it cannot be looked at now.
+    """
+    numbers = directory.segments()
+    return (numbers[-1], _filled(directory.segment(numbers[-1]))) if numbers else None
 
 
 def inspect(root: Path) -> list[SpoolInfo]:
