@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tailrace.bus import Partition, Record
+from tailrace.bus import Partition, Received, Record
+from tailrace.bus.sqlite import records as table
 from tailrace.bus.sqlite.chunk import CHUNK_BYTES, CHUNK_RECORDS, chunks_of, records_in
 from tailrace.errors import BusError
 from tests.bus.test_sqlite import TOPIC, age_records, count_of_chunks, open_at
@@ -65,6 +66,12 @@ def test_records_of_one_place_state_key_and_headers_once():
     assert len(chunk) < 100 * 5
 
 
+def test_a_chunk_that_ends_at_a_change_of_key_states_nothing_of_the_next_one():
+    first, second = (Record(TOPIC, key, bytes(CHUNK_BYTES // 2 - 1)) for key in (b"a", b"b"))
+    (_, chunk), _ = chunks_of([first, first, second])
+    assert [(2, chunk)] == list(chunks_of([first, first]))
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("limit", [1, 3, 7, 10, 11, 500])
 async def test_reading_from_any_offset_with_any_limit_gives_what_follows(path: Path, limit: int):
@@ -94,6 +101,17 @@ async def test_a_reader_inside_a_chunk_gets_what_is_published_meanwhile(path: Pa
         received += (await subscription.receive(max_records=3)).records
         received += await read_to_end(subscription)
     assert values(received) == list(range(10))
+
+
+def test_a_reader_that_was_cancelled_inside_a_later_chunk_reads_again_from_where_it_stood():
+    decoded: dict[Partition, list[Received]] = {}
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(table.SCHEMA)
+        for first in (0, 10):
+            table.append(connection, records(TOPIC, 10, first=first), 1, 5.0)
+        given, _ = table.fetch(connection, [TOPIC], {}, 15, decoded)
+        again, _ = table.fetch(connection, [TOPIC], {}, 20, decoded)  # the 15 never arrived: no position moved
+    assert (values(given), values(again)) == (list(range(15)), list(range(20)))
 
 
 @pytest.mark.anyio
