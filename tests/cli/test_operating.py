@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from tailrace.config import SpoolSettings
+from tailrace.spool.append import Spool, SpoolFullError
+from tailrace.spool.directory import all_in
+from tailrace.spool.frame import NO_SPAN, pack
 from tests.cli.story import RUN, finished
 
 UNREACHABLE = "kafka://127.0.0.1:1"  # port 1 is refused at once
@@ -145,6 +149,34 @@ def test_doctor_finds_an_orphan_and_the_fix_helps(tailrace):
     assert "fix: tailrace ship" in before.stdout
     assert tailrace("ship").returncode == 0
     assert "warn" not in tailrace("doctor").stdout
+
+
+def test_doctor_names_a_spool_that_a_newer_version_left(tailrace):
+    killed_program(tailrace)
+    (directory,) = all_in(tailrace.home / "spool")
+    first = directory.segment(1)
+    first.write_bytes(b"TRF\x02" + first.read_bytes()[4:])
+    result = tailrace("doctor")
+    assert f"{directory.producer}: written by a newer tailrace" in result.stdout
+    assert "fix: upgrade tailrace here" in result.stdout
+
+
+def fill(spool):
+    for seq in range(1000):
+        spool.append(pack(seq, "tailrace.events.w", b"k" * 32, NO_SPAN, b"v" * 100))
+
+
+def test_doctor_fails_on_the_full_spool_of_a_live_process_and_says_what_helps(tailrace):
+    spool = Spool(tailrace.home / "spool", "p1", SpoolSettings(segment_bytes=4096, max_bytes=40_000), "internal")
+    try:
+        with pytest.raises(SpoolFullError):
+            fill(spool)
+        result = tailrace("doctor", TAILRACE_SPOOL__MAX_BYTES="36000")
+    finally:
+        spool.release()
+    assert result.returncode == 1
+    assert "full, so that its process drops and counts new events" in result.stdout
+    assert "TAILRACE_SPOOL__MAX_BYTES" in result.stdout
 
 
 def test_doctor_fails_where_the_bus_or_the_store_is_away(tailrace):

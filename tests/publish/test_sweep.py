@@ -80,14 +80,16 @@ async def test_a_foreign_hidden_directory_is_left_alone(tmp_path):
 
 
 WITHOUT_PAUSE = """
-import json, os, signal, sys, tailrace
-log = tailrace.configure_logger("busy", publish="external", spool={"max_bytes": 1 << 30})
+import json, os, signal, sys, time, tailrace
+log = tailrace.configure_logger("busy", publish="external")
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 with log.run():
     for step in range(100): log.log_action("step", input_data=step)
     print("begun", flush=True)
-    while not stop: log.log_action("step", input_data=0)
+    while not stop:
+        log.log_action("step", input_data=0)
+        time.sleep(0.0002)  # often enough that the spool is never found empty, and little to write
 stats = log.stats()
 print(json.dumps([stats.calls, stats.accepted, stats.dropped]))
 """
@@ -97,12 +99,15 @@ async def test_a_producer_that_logs_without_pause_does_not_hold_a_sweep(tmp_path
     home = str(tmp_path / "home")
     config = load({"bus": "memory:busy", "home": home})
     with start(WITHOUT_PAUSE, env={**os.environ, "TAILRACE_HOME": home}) as process:
-        assert process.stdout.readline() == "begun\n"
-        with anyio.fail_after(15):
-            report = await ship(config, open_bus(config))
-        assert process.poll() is None
-        process.terminate()
-        calls, accepted, dropped = json.loads(process.communicate(timeout=30)[0])
+        try:
+            assert process.stdout.readline() == "begun\n"
+            with anyio.fail_after(15):
+                report = await ship(config, open_bus(config))
+            assert process.poll() is None
+            process.terminate()
+            calls, accepted, dropped = json.loads(process.communicate(timeout=30)[0])
+        finally:
+            process.kill()
     assert report.errors == []
     assert 100 <= report.records < accepted
     assert calls == accepted + sum(dropped.values())

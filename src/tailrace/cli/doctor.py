@@ -22,7 +22,7 @@ from tailrace.config import Config, Loaded, load_with_origins
 from tailrace.errors import ConfigError, TailraceError
 from tailrace.registry import open_bus, open_store
 from tailrace.spool import SpoolInfo
-from tailrace.spool.directory import REJECTED, inspect
+from tailrace.spool.directory import REJECTED, SpoolDirectory, inspect
 from tailrace.sqlite import path_of
 from tailrace.store import Query
 
@@ -30,6 +30,9 @@ _SECONDS = 5.0
 """For each question to a server."""
 _OLD_SECONDS = 60.0
 """A spool that is being shipped holds nothing older."""
+
+_FULL_SHARE = 0.98
+"""Of the budget: a segment that does not fit any more leaves the rest unused."""
 
 _STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
@@ -100,7 +103,7 @@ def _spool(config: Config) -> Iterator[Finding]:
         return
     yield Finding("ok", "spool", f"{path} " + ("can be written" if path.exists() else "will be made on first use"))
     for info in inspect(path):
-        yield _one_spool(info)
+        yield _one_spool(info, config.spool.max_bytes)
     refused = sorted((path / REJECTED).glob("*"))
     if refused:
         text = f"records that the bus refused for good: {wording.counted(len(refused), 'file')} in {path / REJECTED}"
@@ -113,7 +116,10 @@ def _can_write(path: Path) -> bool:
     return present.is_dir() and os.access(present, os.W_OK | os.X_OK)
 
 
-def _one_spool(info: SpoolInfo) -> Finding:
+def _one_spool(info: SpoolInfo, budget: int) -> Finding:
+    if SpoolDirectory(Path(info.path)).is_newer():
+        text = f"{info.producer}: written by a newer tailrace, {wording.size(info.bytes)} not shipped"
+        return Finding("warn", "spool", text, "upgrade tailrace here, or run `tailrace ship` of the newer one")
     owner = f"process {info.process} {'alive' if info.alive else 'dead'}"
     age = "" if info.oldest_seconds is None else f", oldest from {wording.duration(info.oldest_seconds)} ago"
     text = f"{info.producer}: {owner}, {wording.size(info.bytes)} not shipped{age}"
@@ -121,6 +127,9 @@ def _one_spool(info: SpoolInfo) -> Finding:
         return Finding("ok", "spool", text)
     if not info.alive:
         return Finding("warn", "spool", text, "tailrace ship")
+    if info.bytes >= _FULL_SHARE * budget:
+        fix = "bring the bus back or run `tailrace ship`; for more room set TAILRACE_SPOOL__MAX_BYTES"
+        return Finding("FAIL", "spool", f"{text}: full, so that its process drops and counts new events", fix)
     if (info.oldest_seconds or 0) > _OLD_SECONDS:
         fix = (
             "run `tailrace ship` regularly" if info.publish == "external" else "see the bus below; nothing is lost yet"

@@ -19,10 +19,20 @@ _FINAL = (
 )
 
 
+_HELP: dict[type[errors.KafkaError], str] = {
+    errors.TopicAuthorizationFailedError: "grant this user Read, Write, Describe and Create on the topics",
+    errors.GroupAuthorizationFailedError: "grant this user Read and Describe on the group",
+    errors.ClusterAuthorizationFailedError: "grant this user Create on the cluster, or make the topics beforehand",
+    errors.NodeNotReadyError: "there is no connection to that broker now; it may be starting",
+}
+
+
 def bus_error(brokers: Brokers, doing: str, error: BaseException) -> BusError:
     """The error of the bus for one of aiokafka's or of the network, which includes requests that took too long."""
     reason = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-    return BusError(f"{brokers}: {doing}: {reason}", retryable=not isinstance(error, _FINAL))
+    advice = next((text for kind, text in _HELP.items() if isinstance(error, kind)), "")
+    told = f"{brokers}: {doing}: {reason}" + (f"; {advice}" if advice else "")
+    return BusError(told, retryable=not isinstance(error, _FINAL))
 
 
 @contextmanager
