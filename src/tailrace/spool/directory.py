@@ -28,6 +28,7 @@ _MAKING_SECONDS = 60.0
 """Nobody takes so long to make a directory, but who was killed at it."""
 
 _HALF_MADE = re.compile(r"\.[0-9a-f]{24}")
+_MADE = re.compile(r"[0-9a-f]{24}")
 _MADE_FIRST = {"owner.lock", "ship.lock", "about.json"}
 
 
@@ -208,6 +209,8 @@ def all_in(root: Path) -> Iterator[SpoolDirectory]:
 def remove_half_made(root: Path) -> None:
     """Delete the directories whose makers died before they had a name: old ones with a free lock hold no event.
 
+    And those whose remover died before its last step: without a lock, they are no producer's any more.
+
     Raises:
         OSError: the root cannot be looked at.
     """
@@ -219,6 +222,9 @@ def remove_half_made(root: Path) -> None:
                     directory.remove()
                 finally:
                     lock.release()
+            elif _MADE.fullmatch(path.name) and not directory.owner_lock.exists():
+                with contextlib.suppress(OSError):  # not empty, or not a directory
+                    path.rmdir()
 
 
 def _is_left(path: Path) -> bool:
