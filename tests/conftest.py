@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,12 @@ from tests.servers import Kafka, OpenSearch, Server, UnavailableError, jars
 from tests.servers.remote import Remote
 
 _SERVERS: dict[str, type[Server]] = {"kafka": Kafka, "opensearch": OpenSearch}
+
+
+def pytest_configure() -> None:
+    """Give SIGINT its meaning back: a shell starts what runs in its background with it ignored, and so do children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -81,6 +81,7 @@ def test_follow_prints_new_events_until_it_is_interrupted(tailrace):
         out, error = following.communicate(timeout=20)
     finally:
         following.kill()
+        following.communicate()
     assert (out, error, following.returncode) == ("", "", 130)  # what shells expect of Ctrl-C
 
 
