@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -54,6 +55,8 @@ class Publisher:
 
     def start(self) -> None:
         """Raises RuntimeError at interpreter shutdown, when no thread can start; events then stay on the spool."""
+        if sys.is_finalizing():  # before Python 3.12, `start` would wait for ever for a thread that never gets the GIL
+            raise RuntimeError("no thread can start at interpreter shutdown")
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ class Keeper:
 
     def start(self) -> None:
         """Raises RuntimeError at interpreter shutdown; the spool then goes without."""
+        if sys.is_finalizing():  # before Python 3.12, `start` would wait for ever for a thread that never gets the GIL
+            raise RuntimeError("no thread can start at interpreter shutdown")
         self._thread.start()
 
     def stop(self) -> None:
