@@ -31,12 +31,13 @@ class BusError(TailraceError):
     """The bus did not take or give records.
 
     `retryable` is true when the same call may succeed later (broker down, leader moving) and false when it
-    never will (record too large).
+    never will (record too large). `fix`: what a person can do about it, where that is known; the message ends with it.
     """
 
-    def __init__(self, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retryable: bool, fix: str = "") -> None:
+        super().__init__(f"{message}; {fix}" if fix else message)
         self.retryable = retryable
+        self.fix = fix
 
 
 class StoreError(TailraceError):

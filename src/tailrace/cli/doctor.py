@@ -19,7 +19,7 @@ from tailrace.cli import wording
 from tailrace.cli.escape import escape
 from tailrace.cli.output import stdout
 from tailrace.config import Config, Loaded, load_with_origins
-from tailrace.errors import ConfigError, TailraceError
+from tailrace.errors import BusError, ConfigError, TailraceError
 from tailrace.registry import open_bus, open_store
 from tailrace.spool import SpoolInfo
 from tailrace.spool.directory import REJECTED, SpoolDirectory, inspect
@@ -31,8 +31,10 @@ _SECONDS = 5.0
 _OLD_SECONDS = 60.0
 """A spool that is being shipped holds nothing older."""
 
-_FULL_SHARE = 0.98
-"""Of the budget: a segment that does not fit any more leaves the rest unused."""
+_NEARLY_FULL = 0.8
+"""Of the budget."""
+_NEXT_BYTES = 512 << 10
+"""What a process needs at least to go on when its segment is full: its spool is full before the budget is used up."""
 
 _STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
@@ -102,8 +104,11 @@ def _spool(config: Config) -> Iterator[Finding]:
         )
         return
     yield Finding("ok", "spool", f"{path} " + ("can be written" if path.exists() else "will be made on first use"))
-    for info in inspect(path):
-        yield _one_spool(info, config.spool.max_bytes)
+    try:
+        for info in inspect(path):
+            yield _one_spool(info, config.spool.max_bytes)
+    except OSError as error:
+        yield Finding("FAIL", "spool", f"{path} cannot be looked at: {error}", "make it readable for this user")
     refused = sorted((path / REJECTED).glob("*"))
     if refused:
         text = f"records that the bus refused for good: {wording.counted(len(refused), 'file')} in {path / REJECTED}"
@@ -120,22 +125,29 @@ def _one_spool(info: SpoolInfo, budget: int) -> Finding:
     if SpoolDirectory(Path(info.path)).is_newer():
         text = f"{info.producer}: written by a newer tailrace, {wording.size(info.bytes)} not shipped"
         return Finding("warn", "spool", text, "upgrade tailrace here, or run `tailrace ship` of the newer one")
-    owner = f"process {info.process} {'alive' if info.alive else 'dead'}"
-    age = "" if info.oldest_seconds is None else f", oldest from {wording.duration(info.oldest_seconds)} ago"
-    text = f"{info.producer}: {owner}, {wording.size(info.bytes)} not shipped{age}"
+    text = wording.spool(info)
     if not info.bytes:
         return Finding("ok", "spool", text)
     if not info.alive:
         return Finding("warn", "spool", text, "tailrace ship")
-    if info.bytes >= _FULL_SHARE * budget:
-        fix = "bring the bus back or run `tailrace ship`; for more room set TAILRACE_SPOOL__MAX_BYTES"
-        return Finding("FAIL", "spool", f"{text}: full, so that its process drops and counts new events", fix)
+    if info.bytes >= _NEARLY_FULL * budget:
+        return _full_spool(info, text, budget)
     if (info.oldest_seconds or 0) > _OLD_SECONDS:
         fix = (
             "run `tailrace ship` regularly" if info.publish == "external" else "see the bus below; nothing is lost yet"
         )
         return Finding("warn", "spool", text, fix)
     return Finding("ok", "spool", text)
+
+
+def _full_spool(info: SpoolInfo, text: str, budget: int) -> Finding:
+    """Whether new events still find room, of a spool that holds most of its budget."""
+    helps = "run `tailrace ship`" if info.publish == "external" else "bring the bus back"
+    fix = f"{helps}; for more room set TAILRACE_SPOOL__MAX_BYTES"
+    text += f"; {info.bytes / budget:.0%} of the budget of {wording.size(budget)}"
+    if info.bytes + _NEXT_BYTES <= budget:
+        return Finding("warn", "spool", text, fix)
+    return Finding("FAIL", "spool", f"{text}: full, so that its process drops and counts new events", fix)
 
 
 async def _bus(config: Config) -> AsyncIterator[Finding]:
@@ -152,7 +164,7 @@ async def _bus(config: Config) -> AsyncIterator[Finding]:
             async for finding in _consumers(bus, config):
                 yield finding
     except (TailraceError, OSError, TimeoutError) as error:
-        yield Finding("FAIL", "bus", f"{url}: {_reason(error)}", "check that it runs, and TAILRACE_BUS")
+        yield Finding("FAIL", "bus", f"{url}: {_reason(error)}", _fix_of(error, "check that it runs, and TAILRACE_BUS"))
 
 
 def _topics(config: Config, records: dict[str, int]) -> Finding:
@@ -197,4 +209,10 @@ def _not_made(url: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, BusError) and error.fix:
+        return str(error).removesuffix(f"; {error.fix}")
     return f"no answer in {_SECONDS:.0f} s" if isinstance(error, TimeoutError) else str(error)
+
+
+def _fix_of(error: Exception, otherwise: str) -> str:
+    return (error.fix if isinstance(error, BusError) else "") or otherwise

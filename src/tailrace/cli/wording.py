@@ -10,6 +10,7 @@ import msgspec
 
 from tailrace.cli.escape import escape
 from tailrace.event.ids import parse_time
+from tailrace.spool import SpoolInfo
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -81,6 +82,13 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def spool(info: SpoolInfo) -> str:
+    """A spool in one line: whose it is, and what of it is not on the bus."""
+    owner = f"{info.producer}: process {info.process or '?'} {'alive' if info.alive else 'dead'}"
+    age = "" if info.oldest_seconds is None else f", oldest from {duration(info.oldest_seconds)} ago"
+    return f"{owner}, {counted(info.records, 'record')} ({size(info.bytes)}) not shipped{age}"
 
 
 def payload(value: Any, width: int | None = None) -> str:

@@ -45,5 +45,7 @@ class SpoolInfo(msgspec.Struct, frozen=True):
     segments: int
     bytes: int
     """Bytes not yet known to be acknowledged."""
+    records: int
+    """Events in them. Counted in the first 32 MiB; of what is behind those, reckoned from their size."""
     oldest_seconds: float | None
     """At least this long ago the oldest of them was written; None if there are none."""
