@@ -8,7 +8,7 @@ from benchmarks.peers import Peer
 from benchmarks.peers.kafka import Aiokafka, ConfluentKafka
 from benchmarks.peers.loggers import Loguru, Picologging, StdlibJson, Structlog
 from benchmarks.peers.otel import OtelLog, OtelSpan
-from benchmarks.peers.ours import OnKafka, OnSqlite, SpoolOnly
+from benchmarks.peers.ours import OnKafka, OnKafkaInThread, OnSqlite, SpoolOnly
 from benchmarks.peers.reference import Floor, Nothing
 from benchmarks.peers.tracers import Langfuse, LangSmith, Logfire, Phoenix
 
@@ -20,6 +20,7 @@ PEERS: dict[str, type[Peer]] = {
         SpoolOnly,
         OnSqlite,
         OnKafka,
+        OnKafkaInThread,
         Structlog,
         Picologging,
         Loguru,

@@ -47,6 +47,10 @@ class Peer(ABC):
         """Events that the sink took so far; None where the peer cannot tell."""
         return None
 
+    def elsewhere_cpu_ns(self) -> int:
+        """CPU that processes of the peer's own, beside the one that logs, have taken so far."""
+        return 0
+
     async def close(self) -> None:  # noqa: B027
         """Let go of everything."""
 

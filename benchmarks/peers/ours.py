@@ -18,7 +18,7 @@ class SpoolOnly(Peer):
     sink = "spool"
     packages = ("tailrace",)
     modes: ClassVar[frozenset[str]] = frozenset({"call", "loop", "fill"})
-    publish: ClassVar[str] = "external"
+    publish: ClassVar[str | None] = "external"
     _spool_bytes: ClassVar[int] = 8 << 30
     """An outage of ten minutes must not meet the budget: dropping is cheap."""
 
@@ -83,12 +83,32 @@ class OnSqlite(SpoolOnly):
 
 
 class OnKafka(OnSqlite):
-    """The same on a real Kafka: a thread of the process publishes with acks=all."""
+    """The same on a real Kafka, with nothing else set: a companion process publishes with acks=all."""
 
     name = "tailrace_kafka"
     sink = "spool, Kafka"
     needs_kafka = True
     modes = frozenset({"call", "loop", "backlog", "sustained", "outage"})
+    publish: ClassVar[str | None] = None
 
     def _bus(self) -> str:
         return f"kafka://{self.kafka}"
+
+    def elsewhere_cpu_ns(self) -> int:
+        return sum(_cpu_ns(int(lock.read_text())) for lock in self._home.glob("spool/companion-*.lock"))
+
+
+class OnKafkaInThread(OnKafka):
+    """The same with publish="internal": a thread of the logging process publishes."""
+
+    name = "tailrace_thread"
+    publish = "internal"
+
+    def elsewhere_cpu_ns(self) -> int:
+        return 0
+
+
+def _cpu_ns(process: int) -> int:
+    """CPU that all threads of a process have taken so far."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)

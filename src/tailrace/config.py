@@ -22,6 +22,7 @@ _ENV_FOREIGN = ("TAILRACE_TEST_",)
 
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_IN_MEMORY = "'internal' with the bus memory:, which other processes cannot reach"
 _DAY = 86_400.0
 _LONG = 36_500 * _DAY
 
@@ -106,8 +107,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`sqlite:///path`, `opensearch://host:9200` or `memory:`; None: SQLite in `home`."""
     prefix: str = "tailrace"
     """First part of every topic name and consumer group."""
-    publish: Literal["internal", "external"] = "internal"
-    """`internal`: a thread of the logging process ships its spool. `external`: `tailrace ship` or consumers do."""
+    publish: Literal["companion", "internal", "external"] | None = None
+    """Who ships the spool. `companion`: one process beside all logging processes of this `home` and bus, started by the
+    first. `internal`: a thread of the logging process. `external`: `tailrace ship` or consumers. None: see
+    `publisher`."""
     exit_timeout: float = 2.0
     """Seconds that a clean exit may spend on shipping; the rest stays on the spool."""
     topics: TopicSettings = TopicSettings()
@@ -115,6 +118,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample: SampleSettings = SampleSettings()
     aggregate: AggregateSettings = AggregateSettings()
     redact: RedactSettings = RedactSettings()
+
+    @property
+    def publisher(self) -> Literal["companion", "internal", "external"]:
+        """`publish`; if not set, `companion` for Kafka, whose client is work for a process, else `internal`."""
+        return self.publish or ("companion" if self.bus_url.startswith("kafka:") else "internal")
 
     @property
     def home_path(self) -> Path:
@@ -138,6 +146,11 @@ class Loaded(msgspec.Struct, frozen=True):
 
     config: Config
     origins: dict[str, str]
+
+
+def environment_for_child(unwanted: Iterable[str]) -> dict[str, str]:
+    """The environment of this process without these names, for a process that gets its `Config` another way."""
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
 def load(overrides: Mapping[str, Any] | None = None) -> Config:
@@ -252,6 +265,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
     topics, spool, sample, aggregate = config.topics, config.spool, config.sample, config.aggregate
     checks = (
         ("workflow_name", bool(config.workflow_name), "a name that is not empty"),
+        ("publish", not (config.publish == "companion" and config.bus_url.startswith("memory:")), _IN_MEMORY),
         ("prefix", _PREFIX.fullmatch(config.prefix), "1 to 80 of the characters of topic names: A-Z a-z 0-9 . _ -"),
         ("exit_timeout", _within(config.exit_timeout, 0, _DAY), "0 to 86400 seconds"),
         ("topics.partitions", _within(topics.partitions, 1, 10_000), "1 to 10000"),

@@ -7,7 +7,7 @@ import pytest
 from tailrace.cli import doctor
 from tailrace.config import SpoolSettings, load
 from tailrace.spool.append import Spool
-from tailrace.spool.directory import write_cursor
+from tailrace.spool.cursor import write_cursor
 from tailrace.spool.frame import NO_SPAN, pack
 
 PRODUCER = "0" * 23 + "7"

@@ -16,7 +16,8 @@ from tailrace.errors import BusError
 from tailrace.publish import ship
 from tailrace.spool import About
 from tailrace.spool.append import Spool
-from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect, read_cursor, write_cursor
+from tailrace.spool.cursor import read_cursor, write_cursor
+from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect
 from tailrace.spool.frame import NO_SPAN, pack
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail

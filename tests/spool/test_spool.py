@@ -13,7 +13,8 @@ import pytest
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
 from tailrace.spool.append import Spool, SpoolFullError
-from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect, read_cursor
+from tailrace.spool.cursor import read_cursor
+from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect
 from tailrace.spool.frame import NO_SPAN, pack
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail

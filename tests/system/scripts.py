@@ -63,4 +63,4 @@ async def documents_in_store(config):
 
 def spools(home=".tailrace"):
     """Directories left under the spool."""
-    return sorted(path.name for path in (Path(home) / "spool").iterdir() if path.name != "rejected")
+    return sorted(path.name for path in (Path(home) / "spool").iterdir() if path.is_dir() and path.name != "rejected")

@@ -19,6 +19,8 @@ from tailrace.event import payload, types, wire
 from tailrace.event.ids import Clock, new_producer_id, new_run_id
 from tailrace.logger import Stats
 from tailrace.logger.context import RunState, Scope
+from tailrace.publish.attendant import Attendant
+from tailrace.publish.launch import name_of as companion_name
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.frame import Route
@@ -46,7 +48,7 @@ class Recorder:
         self._dropped: dict[str, int] = {}
         self._warned: dict[str, float] = {}
         self._spool: Spool | None = None
-        self._publisher: Publisher | None = None
+        self._publisher: Attendant | Publisher | None = None
         self._keeper: Keeper | None = None
         self._starting = threading.RLock()
         self._no_spool = 0.0
@@ -120,7 +122,7 @@ class Recorder:
 
     def _bounded(self, route: Route, body: bytes) -> bytes:
         """The payload, shortened if the event is too large with it."""
-        around = len(route.text.encode()) + wire.ENVELOPE_BYTES
+        around = len(route.text) + wire.ENVELOPE_BYTES
         return payload.shorten(body) if around + len(body) >= self.config.spool.max_event_bytes else body
 
     def _adopt(self, run: RunState) -> None:
@@ -138,7 +140,7 @@ class Recorder:
                 if time.monotonic() < self._no_spool:
                     raise SpoolError("the spool could not be made a moment ago")
                 try:
-                    spool = Spool(self.config.spool_path, self.producer, self.config.spool, publish=self.config.publish)
+                    spool = self._made_spool()
                 except (OSError, SpoolError):
                     self._no_spool = time.monotonic() + 1.0  # not at every call
                     raise
@@ -146,15 +148,21 @@ class Recorder:
                 self._look_after(spool)
             return self._spool
 
+    def _made_spool(self) -> Spool:
+        config = self.config
+        companion = companion_name(config) if config.publisher == "companion" else ""
+        return Spool(config.spool_path, self.producer, config.spool, config.publisher, companion)
+
     def _look_after(self, spool: Spool) -> None:
-        """Start the thread that keeps the spool ready, and the one that ships it unless others do."""
+        """Start the thread that keeps the spool ready, and the one that has it shipped unless others do."""
         with contextlib.suppress(RuntimeError):  # the interpreter is shutting down: the next process ships this spool
             shipped = None
-            if self.config.publish == "internal":
-                publisher = Publisher(self.config, spool, self.warn)
+            if self.config.publisher != "external":
+                kind = Attendant if self.config.publisher == "companion" else Publisher
+                publisher = kind(self.config, spool, self.warn)
                 publisher.start()
-                self._publisher, state = publisher, publisher.state
-                shipped = lambda: state.position  # noqa: E731
+                self._publisher = publisher
+                shipped = lambda: publisher.state.position  # noqa: E731
             keeper = Keeper(spool, self.warn, shipped)
             keeper.start()
             self._keeper = keeper
@@ -258,7 +266,7 @@ class Recorder:
         # Another thread may be between taking the spool and appending to it: only a lone thread may remove it. Else
         # the next sweep finds the owner gone, ships what came late, and removes it.
         if done and threading.active_count() <= _own_threads():
-            spool.directory.remove()
+            spool.leave()
         return done
 
     def retire(self) -> None:

@@ -1,7 +1,7 @@
 """Moves one spool to the bus: frames into lanes, one lane a topic, each with one publish under way at a time.
 
 A lane that cannot get on (broker down, topic refused) holds back only itself until the frames in memory reach
-`_IN_MEMORY`; the rest waits in the segments. Partitions of a topic go in parallel within one publish.
+`Pace.memory_bytes`; the rest waits in the segments. Partitions of a topic go in parallel within one publish.
 """
 
 from __future__ import annotations
@@ -24,18 +24,12 @@ from tailrace.bus import Bus, Headers, Record
 from tailrace.errors import BusError, ClosedError, TailraceError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION
 from tailrace.publish.courtesy import Courtesy
+from tailrace.publish.pace import BESIDE, Pace
 from tailrace.publish.routing import Router
 from tailrace.spool import files
 from tailrace.spool.frame import NO_SPAN, Frame, Route, pack
 from tailrace.spool.tail import Tail, Window
 
-_IN_MEMORY = 4 << 20
-_BATCH_BYTES = 256 << 10
-_LINGER_SECONDS = 0.05
-"""Between two looks at the spool: few looks and large batches disturb the program less than many small ones."""
-_TURN_SECONDS = 0.00002
-"""Between two windows: whoever waits for the GIL gets it only if it is given away for as long as a thread needs to
-wake up."""
 _BACKOFF_SECONDS = (0.1, 5.0)
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
@@ -89,10 +83,10 @@ class _Lane:
         self.parts: deque[_Part] = deque()
         self.ready = anyio.Event()
 
-    def take(self) -> list[_Part]:
+    def take(self, limit: int) -> list[_Part]:
         taken: list[_Part] = []
         size = 0
-        while self.parts and size < _BATCH_BYTES:
+        while self.parts and size < limit:
             size += self.parts[0].size
             taken.append(self.parts.popleft())
         return taken
@@ -114,6 +108,7 @@ class Shipper:
         on_trouble: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[], None] = lambda: None,
         courtesy: Courtesy | None = None,
+        pace: Pace = BESIDE,
         give_up: bool = False,
     ) -> None:
         self.tail = tail
@@ -121,11 +116,14 @@ class Shipper:
         self.trouble = ""
         self.position = tail.position()
         """(segment, offset) below which the bus has acknowledged everything; may be read from other threads."""
+        self.looked = 0.0
+        """When the look at the spool began that `position` comes from, on the monotonic clock."""
         self._bus = bus
         self._router = router
         self._on_trouble = on_trouble
         self._on_progress = on_progress
         self._courtesy = courtesy
+        self._pace = pace
         self._give_up = give_up
         self._lanes: dict[str, _Lane] = {}
         self._held = 0
@@ -168,7 +166,7 @@ class Shipper:
         return place is not None and self.tail.position() >= place
 
     def _has_room(self) -> bool:
-        return self._held < _IN_MEMORY
+        return self._held < self._pace.memory_bytes
 
     def wake(self) -> None:
         """Look at the spool now, and ship it without courtesy. Called on the loop that runs `run`."""
@@ -183,11 +181,12 @@ class Shipper:
         """Hand what was appended to the lanes, and let go of what is acknowledged. Whether there was anything."""
         window = self.tail.read(final=final) if self._has_room() and not self._gives_way() else None
         if window is not None:
-            if self.tail.is_behind():
-                time.sleep(_TURN_SECONDS)
+            if self._pace.turn_seconds and self.tail.is_behind():
+                time.sleep(self._pace.turn_seconds)
             self._hand_out(group, window)
         if self._moved or window is None:
             self._moved = False
+            self.looked = time.monotonic()
             self.tail.settle(final=final)
             self.position = self.tail.position()
             self._on_progress()
@@ -210,7 +209,7 @@ class Shipper:
 
     async def _pause(self) -> None:
         """Until something was acknowledged, or enough may have been appended."""
-        with anyio.move_on_after(_LINGER_SECONDS):
+        with anyio.move_on_after(self._pace.look_seconds):
             await self._woken.wait()
         self._woken = anyio.Event()
 
@@ -218,7 +217,7 @@ class Shipper:
         while True:
             await lane.ready.wait()
             lane.ready = anyio.Event()
-            while parts := lane.take():
+            while parts := lane.take(self._pace.batch_bytes):
                 await self._publish(topic, [record for part in parts for record in part.records])
                 for part in parts:
                     self.tail.ack(part.window, len(part.records))

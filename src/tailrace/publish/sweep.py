@@ -13,6 +13,7 @@ from tailrace.errors import SpoolError
 from tailrace.event import Event, encode, types
 from tailrace.event.ids import new_producer_id, time_text
 from tailrace.publish import ShipReport
+from tailrace.publish.pace import BESIDE, Pace
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper, record_of
 from tailrace.spool import files
@@ -22,7 +23,7 @@ from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import SETTLE_SECONDS, Tail
 
 
-async def sweep(config: Config, bus: Bus) -> ShipReport:
+async def sweep(config: Config, bus: Bus, pace: Pace = BESIDE) -> ShipReport:
     """See `tailrace.publish.ship`."""
     report = ShipReport()
     try:
@@ -31,7 +32,7 @@ async def sweep(config: Config, bus: Bus) -> ShipReport:
             lock = Lock(directory.ship_lock)
             if directory.is_there() and lock.acquire():
                 try:
-                    await _try_one(directory, config, bus, report)
+                    await _try_one(directory, config, bus, pace, report)
                 finally:
                     lock.release()
     except OSError as error:
@@ -39,25 +40,25 @@ async def sweep(config: Config, bus: Bus) -> ShipReport:
     return report
 
 
-async def _try_one(directory: SpoolDirectory, config: Config, bus: Bus, report: ShipReport) -> None:
+async def _try_one(directory: SpoolDirectory, config: Config, bus: Bus, pace: Pace, report: ShipReport) -> None:
     """Whatever is wrong with one spool must not hold up the others, nor end the process's own shipping."""
     try:
-        await _ship_one(directory, config, bus, report)
+        await _ship_one(directory, config, bus, pace, report)
         report.spools += 1
     except* Exception as errors:  # noqa: BLE001 - for the same reason
         report.left += 1
         report.errors.extend(f"{directory.path}: {error}" for error in _leaves(errors))
 
 
-async def _ship_one(directory: SpoolDirectory, config: Config, bus: Bus, report: ShipReport) -> None:
+async def _ship_one(directory: SpoolDirectory, config: Config, bus: Bus, pace: Pace, report: ShipReport) -> None:
     if directory.is_newer():
         raise SpoolError("written by a newer tailrace; upgrade to ship it")
     # Asked before reading: an owner that dies meanwhile is found dead by the next sweep.
     dead = not directory.owner_is_alive()
     topics = Topics(config.prefix)
     router = Router(bus, topics, config.topics.max_topics)
-    tail = Tail(directory)
-    shipper = Shipper(tail, bus, router, give_up=True)
+    tail = Tail(directory, window=pace.window_bytes)
+    shipper = Shipper(tail, bus, router, pace=pace, give_up=True)
     late = time.monotonic() + 2 * SETTLE_SECONDS
     try:
         # A live owner's closed segments are waited for: left behind, they would be shipped again by every sweep.

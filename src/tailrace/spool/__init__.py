@@ -7,12 +7,14 @@ One directory a producer, under `<home>/spool/<producer id>/`:
   `fresh`: one in the making for a call that does not wait for the spare;
 - `runs`: which runs the producer opened and ended, so that a dead producer's open runs can be named;
 - `cursor`: up to where everything has been acknowledged by the bus; a hint, repeated shipping is harmless;
+- `shipped`: the same, and more, as a companion process tells it to the live producer (`tailrace.spool.shipped`);
 - `owner.lock`: held (flock) by the producer for its life; free means that the process is gone, however it died;
-- `ship.lock`: held by the one who ships: the producer's own publisher, or a sweeper;
-- `about.json`: who made it, for people; `closed`: it ended in order.
+- `ship.lock`: held by the one who ships: the producer's own publisher, a companion process, or a sweeper;
+- `about.json`: who made it; `closed`: it ended in order.
 
 The producer writes segments, runs and about; who holds `ship.lock` writes the cursor and deletes acknowledged
-segments; a directory is removed by who ships, when all of it is acknowledged and its owner is gone.
+segments (but a live producer that a companion ships takes them away itself); a directory is removed by who ships, when
+all of it is acknowledged and its owner is gone.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class About(msgspec.Struct, frozen=True):
     publish: str
     started: str
     version: int = VERSION
+    companion: str = ""
+    """Which companion processes ship it: those with this name (`tailrace.publish.companion`); empty: none."""
 
 
 class SpoolInfo(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from tailrace.config import SpoolSettings
@@ -47,10 +48,12 @@ class Spool:
     the process dies before the notice.
     """
 
-    def __init__(self, root: Path, producer: str, settings: SpoolSettings, publish: str) -> None:
-        self._root, self._producer, self._publish = root, producer, publish
+    def __init__(self, root: Path, producer: str, settings: SpoolSettings, publish: str, companion: str = "") -> None:
+        self._create = partial(create, root, producer, publish, companion)
+        self.is_guest = bool(companion)
+        """Whether another process ships it, and removes it in the end."""
         self._settings = settings
-        self.directory, self._owner, self.ship_lock = create(root, producer, publish)
+        self.directory, self._owner, self.ship_lock = self._create()
         self._preparing = threading.Lock()
         """For who makes a spare, and clears another's file for it; never taken by a log call."""
         self._turn = threading.RLock()
@@ -146,7 +149,7 @@ class Spool:
             return
         if not self.directory.segments():
             self.directory.remove()
-        directory, owner, ship = create(self._root, self._producer, self._publish)
+        directory, owner, ship = self._create()
         with contextlib.ExitStack() as undo:
             for step in (ship.release, owner.release, directory.remove):
                 undo.callback(step)
@@ -248,6 +251,13 @@ class Spool:
         """Note that the producer ends in order. A disk that does not take the note costs a word in the document."""
         with contextlib.suppress(OSError):
             files.write(self.directory.closed, b"")
+
+    def leave(self) -> None:
+        """The producer ended, everything is acknowledged, and no thread can append any more."""
+        if self.is_guest:
+            self.release()  # the companion, which has its files open, removes them
+        else:
+            self.directory.remove()
 
     def release(self) -> None:
         """Close files, and with them the locks; frames stay. In a forked child this only drops its copies."""

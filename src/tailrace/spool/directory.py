@@ -16,6 +16,7 @@ import msgspec
 from tailrace.errors import SpoolError
 from tailrace.event.ids import time_text
 from tailrace.spool import VERSION, About, SpoolInfo, files
+from tailrace.spool.cursor import read_cursor
 from tailrace.spool.frame import MAGIC, parse
 
 _SEGMENT = "segment-"
@@ -48,6 +49,7 @@ class SpoolDirectory:
         self.closed = path / "closed"
         self.spare = path / "spare"
         self.fresh = path / "fresh"
+        self.shipped = path / "shipped"
         self._about = path / "about.json"
 
     @property
@@ -113,7 +115,7 @@ class SpoolDirectory:
         """
         with contextlib.suppress(OSError):
             segments = [self.segment(number) for number in (ASIDE, *self.segments())]
-            notes = [self.runs, self.cursor, self.closed, self.spare, self.fresh, self._about]
+            notes = [self.runs, self.cursor, self.closed, self.spare, self.fresh, self.shipped, self._about]
             for path in (*segments, *notes, self.ship_lock, self.owner_lock):
                 with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                     path.unlink()
@@ -163,8 +165,8 @@ class Lock:
             self._fd = -1
 
 
-def create(root: Path, producer: str, publish: str) -> tuple[SpoolDirectory, Lock, Lock]:
-    """A new directory, with its owner lock held, and its ship lock too unless `publish` is `external`.
+def create(root: Path, producer: str, publish: str, companion: str = "") -> tuple[SpoolDirectory, Lock, Lock]:
+    """A new directory, with its owner lock held, and its ship lock too if `publish` is `internal`.
 
     It appears under its name only when the locks are held, so that no sweeper takes it for an orphan.
 
@@ -180,7 +182,7 @@ def create(root: Path, producer: str, publish: str) -> tuple[SpoolDirectory, Loc
         unnamed.path.mkdir(mode=0o700)
         owner, ship = Lock(unnamed.owner_lock), Lock(unnamed.ship_lock)
         _lock(owner, *([ship] if publish == "internal" else []))
-        about = About(producer, os.getpid(), os.uname().nodename, publish, time_text(time.time()))
+        about = About(producer, os.getpid(), os.uname().nodename, publish, time_text(time.time()), companion=companion)
         unnamed.write_about(about)
         unnamed.path.rename(named.path)
         owner.path, ship.path = named.owner_lock, named.ship_lock
@@ -319,22 +321,6 @@ def _filled(path: Path) -> int:
         return 0
     finally:
         os.close(fd)
-
-
-def read_cursor(directory: SpoolDirectory) -> tuple[int, int]:
-    """(segment, offset) below which all is acknowledged; (0, 0) where nothing is known."""
-    try:
-        segment, offset, check = map(int, files.read(directory.cursor).split())
-        if check == segment ^ offset and min(segment, offset) >= 0:
-            return segment, offset
-    except (OSError, ValueError):
-        pass
-    return 0, 0
-
-
-def write_cursor(directory: SpoolDirectory, segment: int, offset: int) -> None:
-    """Not synced: a cursor that is lost or torn only means that records are sent again."""
-    files.write(directory.cursor, f"{segment} {offset} {segment ^ offset}\n".encode())
 
 
 def _is_newer(segment: Path) -> bool:

@@ -28,6 +28,11 @@ def open_to_append(path: Path) -> int:
     return _checked(_opened(path, _WRITE | os.O_APPEND), path)
 
 
+def open_to_write(path: Path) -> int:
+    """A descriptor; the file is made if there is none, and keeps what it holds. Raises as `open_to_read`."""
+    return _checked(_opened(path, _WRITE), path)
+
+
 def read(path: Path) -> bytes:
     """All of a file. Raises as `open_to_read`."""
     with open(open_to_read(path), "rb") as file:
@@ -36,7 +41,7 @@ def read(path: Path) -> bytes:
 
 def write(path: Path, content: bytes) -> None:
     """Replace what the file holds, not atomically. Raises as `open_to_read`."""
-    fd = _checked(_opened(path, _WRITE), path)
+    fd = open_to_write(path)
     try:
         os.ftruncate(fd, 0)
         os.write(fd, content)

@@ -44,10 +44,10 @@ class Route:
 
     __slots__ = ("key", "packed", "seed", "span", "text", "topic")
 
-    def __init__(self, topic: str, key: bytes, span: bytes = NO_SPAN, text: str = "") -> None:
+    def __init__(self, topic: str, key: bytes, span: bytes = NO_SPAN, text: bytes = b"") -> None:
         self.topic, self.key, self.span, self.text = topic, key, span, text
-        name, shared = topic.encode(), text.encode()
-        self.packed = _LENGTHS.pack(len(key), len(name), len(shared), span) + key + name + shared
+        name = topic.encode()
+        self.packed = _LENGTHS.pack(len(key), len(name), len(text), span) + key + name + text
         self.seed = crc32(self.packed)
         """What the checksums of its frames begin with."""
 
@@ -93,17 +93,19 @@ def pack(seq: int, topic: str, key: bytes, span: bytes, value: bytes) -> bytes:
     return Route(topic, key, span).frame(seq, 0, 0, WHOLE, value)
 
 
-def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True) -> Parsed:
+def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True, earlier: bytes = b"") -> Parsed:
     """The frames of a segment's bytes, which begin at offset `base` of it.
 
     Damaged bytes in front of a whole frame are skipped. Bytes at the end that are no whole frame are left for the
     next call: their writer may be in the middle of them, and zeros are room that is not written yet. With `final`
     nobody writes any more: zeros at the end are room that was left, anything else is damage. Without `verify` no
-    checksum is looked at: for what this very process wrote, and knows to be whole.
+    checksum is looked at: for what this very process wrote, and knows to be whole. `earlier`: the same bytes as they
+    stood before `buffer` was read, while their writer was seen alive; a frame that had a successor then was whole, and
+    its checksum is not looked at either.
     """
     frames: list[Frame] = []
     damaged = 0
-    at = _take(buffer, 0, base, frames, verify=verify)
+    at = _take(buffer, 0, base, frames, verify=verify, earlier=earlier)
     while at < len(buffer):
         found = _next_whole(buffer, at + 1, base)
         if found < 0:
@@ -116,8 +118,9 @@ def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True) -> 
     return Parsed(frames, at, damaged)
 
 
-def _take(buffer: bytes, at: int, base: int, frames: list[Frame], *, verify: bool) -> int:
+def _take(buffer: bytes, at: int, base: int, frames: list[Frame], *, verify: bool, earlier: bytes = b"") -> int:
     """Add the frames from `at` on, as far as one follows the other; gives the offset behind them."""
+    had_successor = earlier.startswith
     route, packed = _NOWHERE, _NOWHERE.packed
     last = len(buffer) - _LEAST
     while at <= last:
@@ -136,7 +139,11 @@ def _take(buffer: bytes, at: int, base: int, frames: list[Frame], *, verify: boo
         if end > len(buffer):
             break
         body = buffer[body_at:check_at]
-        if verify and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed))):
+        if (
+            verify
+            and not had_successor(MAGIC, end)
+            and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed)))
+        ):
             break
         frames.append(Frame(route, seq, n, microseconds, code, body, base + end))
         at = end
@@ -157,7 +164,7 @@ def _route(packed: bytes) -> Route:
     of_key, of_topic, _, span = _LENGTHS.unpack_from(packed)
     names = packed[_LENGTHS.size :]
     topic_at, text_at = of_key, of_key + of_topic
-    return Route(names[topic_at:text_at].decode(), names[:topic_at], span, names[text_at:].decode())
+    return Route(names[topic_at:text_at].decode(), names[:topic_at], span, names[text_at:])
 
 
 def _next_whole(buffer: bytes, at: int, base: int) -> int:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from tailrace.spool import files
 from tailrace.spool.append import Spool
-from tailrace.spool.directory import ASIDE, SpoolDirectory, read_cursor, write_cursor
+from tailrace.spool.cursor import read_cursor, write_cursor
+from tailrace.spool.directory import ASIDE, SpoolDirectory
 from tailrace.spool.frame import MAGIC, Frame, parse
 
-_WINDOW = 96 << 10
+WINDOW = 96 << 10
 """Bytes read and parsed at once: some 0.2 ms in which no other thread runs Python code."""
 _CURSOR_SECONDS = 0.1
 SETTLE_SECONDS = 1.0
@@ -53,11 +54,18 @@ class Tail:
 
     `writer` is given where the spool is this process's own: it knows at once how far the frames go, and which segment
     no append can reach any more. Elsewhere a segment is closed when it has a successor, or with `final`.
+
+    `guest`: the producer lives, and takes its segments away itself once it is told that they are acknowledged: only it
+    knows when no append can reach them. With `final` that ends, and they are deleted here.
     """
 
-    def __init__(self, directory: SpoolDirectory, writer: Spool | None = None) -> None:
+    def __init__(
+        self, directory: SpoolDirectory, writer: Spool | None = None, *, guest: bool = False, window: int = WINDOW
+    ) -> None:
         self.directory = directory
         self._writer = writer
+        self._guest = guest
+        self._window = window
         first, offset = read_cursor(directory)
         self._segments: deque[_Segment] = deque()
         self._start = (first, offset)
@@ -65,6 +73,8 @@ class Tail:
         self._cursor_at = 0.0
         self.acked = 0
         """Frames acknowledged through this object."""
+        self.settled = 0
+        """Those of them with none before them in their segment that is not."""
         self.damaged_bytes = 0
 
     def read(self, *, final: bool) -> Window | None:
@@ -75,6 +85,7 @@ class Tail:
         Raises:
             OSError: the disk cannot be read now, or no file can be opened; to try again loses nothing.
         """
+        self._guest = self._guest and not final
         if self._has_all():
             return None
         found = self._read_known(final=final)
@@ -98,7 +109,7 @@ class Tail:
         if self._writer is None or len(self._segments) != 1:
             return True
         number, end = self._writer.written()
-        return number != self._segments[0].number or end - self._segments[0].offset >= _WINDOW
+        return number != self._segments[0].number or end - self._segments[0].offset >= self._window
 
     def ack(self, window: Window, count: int) -> None:
         """Mark so many frames of a window as taken by the bus (or put aside for good)."""
@@ -106,12 +117,15 @@ class Tail:
         window.left -= count
         segment = window.segment
         while segment.waiting and not segment.waiting[0].left:
-            segment.settled = segment.waiting.popleft().end
+            done = segment.waiting.popleft()
+            segment.settled = done.end
+            self.settled += len(done.frames)
         if not segment.waiting:
             segment.settled = segment.offset  # past damage behind the last frame
 
     def settle(self, *, final: bool) -> None:
         """Delete segments that are closed and acknowledged, and note the cursor, at most ten times a second."""
+        self._guest = self._guest and not final
         now = time.monotonic()
         for segment in [segment for segment in self._segments if self._is_done(segment, final=final)]:
             if segment is next(self._in_order(), None):
@@ -120,7 +134,7 @@ class Tail:
             elif segment.number != ASIDE:
                 break  # the cursor only moves over what is gone
             self._segments.remove(segment)
-            if final or self._writer is None or not self._writer.reuse(segment.number):
+            if not self._guest and (final or self._writer is None or not self._writer.reuse(segment.number)):
                 with contextlib.suppress(FileNotFoundError):
                     self.directory.segment(segment.number).unlink()
         if now - self._cursor_at >= _CURSOR_SECONDS:
@@ -176,11 +190,14 @@ class Tail:
         return len(self._segments) > before
 
     def _read_segment(self, segment: _Segment, *, complete: bool) -> Window | None:
-        size = _WINDOW
+        size = self._window
         whole = self._whole_upto(segment)
         while True:
+            earlier = self._bytes(segment, size) if self._guest else b""
+            if self._guest and not any(earlier[: len(MAGIC)]):
+                return None  # nothing, and more may come, for as long as the producer leaves the segment here
             buffer = self._bytes(segment, min(size, whole - segment.offset) if whole else size)
-            parsed = parse(buffer, segment.offset, final=False, verify=not whole)
+            parsed = parse(buffer, segment.offset, final=False, verify=not whole, earlier=earlier)
             if parsed.frames or len(buffer) < size or not any(buffer[: len(MAGIC)]):
                 break
             size *= 2  # one frame larger than the window, or damage as large
@@ -234,6 +251,8 @@ class Tail:
         """Whether the segment can go: nothing comes to it any more, and all that came was read and acknowledged."""
         if segment.closed_at is None or segment.waiting or not (final or self._has_landed(segment)):
             return False
+        if self._guest:
+            return not self.directory.segment(segment.number).exists()
         return segment.offset >= files.size(self.directory.segment(segment.number))
 
     def _note(self, number: int, offset: int) -> None:

@@ -6,6 +6,8 @@ So a batch may be written twice when its acknowledgement is lost, which events a
 
 from __future__ import annotations
 
+import itertools
+import operator
 import time
 from collections.abc import Sequence
 
@@ -15,6 +17,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from anyio.abc import TaskGroup
 
 from tailrace.bus import Record
+from tailrace.bus.kafka.batch import packed
 from tailrace.bus.kafka.clients import start, stop_producer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_error
@@ -22,12 +25,10 @@ from tailrace.bus.kafka.url import Brokers
 from tailrace.bus.topics import partition_of
 from tailrace.errors import BusError, ClosedError
 
-_BATCH_BYTES = 256 << 10
-"""Larger ones cost less CPU an event, but aiokafka copies a request several times without letting others run."""
-_AT_ONCE = 128
-"""Records put into a batch before other threads get a turn: some 0.1 ms."""
-_TURN_SECONDS = 0.00002
+_BATCH_BYTES = 900_000
+"""Of one batch, if so much is published at once. Brokers take up to 1,048,588 bytes (`message.max.bytes`)."""
 
+_topic_of, _key_of = operator.attrgetter("topic"), operator.attrgetter("key")
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 _BROKEN = (errors.KafkaConnectionError, errors.NodeNotReadyError, errors.ProducerClosed, TimeoutError)
 """After these the producer is made anew: brokers may have come back elsewhere."""
@@ -47,8 +48,8 @@ class Publisher:
 
     async def publish(self, records: Sequence[Record]) -> None:
         by_topic: dict[str, list[Record]] = {}
-        for record in records:
-            by_topic.setdefault(record.topic, []).append(record)
+        for topic, together in itertools.groupby(records, _topic_of):
+            by_topic.setdefault(topic, []).extend(together)
         if missing := by_topic.keys() - self._existing:
             await self._cluster.create(missing)
             self._existing |= missing
@@ -89,7 +90,8 @@ class Publisher:
         """One batch after the other: a batch that waited behind a failed one would overtake it when it comes again."""
         sent = 0
         while sent < len(records):
-            batch, size = _filled(producer, records, sent)
+            batch = self._batch(producer, records, sent)
+            size = batch.record_count()
             try:
                 # Requests are retried within; a batch expires after one timeout, but is asked only between requests.
                 with anyio.fail_after(3 * self._brokers.request_timeout):
@@ -102,6 +104,18 @@ class Publisher:
                 await self._send(producer, topic, partition, records[sent:middle])
                 await self._send(producer, topic, partition, records[middle : sent + size])
             sent += size
+
+    def _batch(self, producer: AIOKafkaProducer, records: list[Record], start: int) -> BatchBuilder:
+        """A batch of as many records as fit, from the one at `start` on."""
+        now = int(time.time() * 1000)
+        if self._brokers.compression is None:
+            return packed(records, start, _BATCH_BYTES, now)
+        batch = producer.create_batch()
+        for record in records[start:]:
+            if batch.append(key=record.key, value=record.value, timestamp=now, headers=list(record.headers)) is None:
+                break
+        batch.close()
+        return batch
 
     async def _failed(self, producer: AIOKafkaProducer, topic: str, error: Exception) -> BusError:
         self._existing.discard(topic)  # it may have been deleted
@@ -134,29 +148,6 @@ class Publisher:
 
 def _by_partition(records: list[Record], count: int) -> dict[int, list[Record]]:
     found: dict[int, list[Record]] = {}
-    key: bytes | None = None
-    for record in records:
-        if record.key is not key:  # records of one run mostly come together
-            key = record.key
-            mine = found.setdefault(partition_of(key, count), [])
-        mine.append(record)
+    for key, together in itertools.groupby(records, _key_of):  # records of one run mostly come together
+        found.setdefault(partition_of(key, count), []).extend(together)
     return found
-
-
-def _filled(producer: AIOKafkaProducer, records: list[Record], start: int) -> tuple[BatchBuilder, int]:
-    """A batch of as many records as fit, from the one at `start` on, and their number."""
-    batch = producer.create_batch()
-    now = int(time.time() * 1000)
-    append, headers, listed = batch.append, None, []
-    end = start
-    while end < len(records):
-        record = records[end]
-        if record.headers is not headers:
-            headers, listed = record.headers, list(record.headers)
-        if append(key=record.key, value=record.value, timestamp=now, headers=listed) is None:
-            break
-        end += 1
-        if not end % _AT_ONCE:
-            time.sleep(_TURN_SECONDS)
-    batch.close()
-    return batch, end - start

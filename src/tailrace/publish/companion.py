@@ -1,0 +1,206 @@
+"""The companion: one process beside all logging processes of one machine, `home` and bus, that ships their spools.
+
+It has an interpreter of its own, so that shipping takes nothing from the programs that log, and it outlives them: what
+a killed process left is on its way at once. Started by the first process that needs it (`publish/launch.py`), it ends
+a few seconds after the last; another is started when it is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import time
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from tailrace.bus import Bus
+from tailrace.bus.topics import Topics
+from tailrace.config import Config
+from tailrace.errors import TailraceError
+from tailrace.publish.launch import Order, lock_of
+from tailrace.publish.pace import ALONE
+from tailrace.publish.routing import Router
+from tailrace.publish.shipper import Shipper
+from tailrace.publish.sweep import publish_lost, sweep
+from tailrace.registry import open_bus
+from tailrace.spool import files
+from tailrace.spool.cursor import write_cursor
+from tailrace.spool.directory import Lock, SpoolDirectory, all_in
+from tailrace.spool.shipped import Notice, Shipped, read
+from tailrace.spool.tail import Tail
+
+_SCAN_SECONDS = 0.1
+_OWNER_SECONDS = 0.05
+_NOTE_SECONDS = 0.2
+"""At least so often a live producer is told that its spool is looked at."""
+_SWEEP_SECONDS = 30.0
+_LINGER_SECONDS = 5.0
+"""For the next process of a script that starts many."""
+_FORSAKEN_SECONDS = 60.0
+"""Without a live producer, for a bus that is away; what is then left waits for the next process."""
+
+
+def main() -> None:
+    """Says on stderr why it cannot begin; else goes on without the process that started it."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    lock = lock_of(order.config.spool_path, order.name)
+    try:
+        companion = Companion(order.config, order.name, open_bus(order.config))
+    except TailraceError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    if not lock.acquire():
+        return  # another one was quicker
+    if os.fork():
+        os._exit(0)  # who waits for this process is told that its child has begun
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        os.dup2(nothing, fd)
+    os.close(nothing)
+    with contextlib.suppress(OSError):  # for people only
+        files.write(lock.path, f"{os.getpid()}\n".encode())
+    gc.freeze()
+    asyncio.run(companion.serve())
+
+
+class Companion:
+    """Ships the spools whose `about.json` names it, and sweeps the others as every publisher does."""
+
+    def __init__(self, config: Config, name: str, bus: Bus) -> None:
+        self._config = config
+        self._name = name
+        self._bus = bus
+        self._topics = Topics(config.prefix)
+        self._router = Router(bus, self._topics, config.topics.max_topics)
+        self._served: dict[str, _Served] = {}
+        self._alive_at = time.monotonic()
+        """When a spool of a live producer was last seen."""
+        self._busy_at = time.monotonic()
+        """When any was."""
+        self._told_to_stop = False
+
+    async def serve(self) -> None:
+        """Returns when nobody needs it any more."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._sweep)
+                while not self._is_done():
+                    self._take_up(group)
+                    await anyio.sleep(_SCAN_SECONDS)
+                group.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1.0):
+                await self._bus.aclose()
+
+    def _stop(self) -> None:
+        """End with the last live producer: they are told to end, too, and may have last words."""
+        self._told_to_stop = True
+
+    def _is_done(self) -> bool:
+        now = time.monotonic()
+        if self._served:
+            self._busy_at = now
+        if any(served.is_live for served in self._served.values()):
+            self._alive_at = now
+            return False
+        if self._told_to_stop:
+            return True
+        return now - self._busy_at >= _LINGER_SECONDS or now - self._alive_at >= _FORSAKEN_SECONDS
+
+    def _take_up(self, group: TaskGroup) -> None:
+        """Spools that are new, or that somebody else shipped until now."""
+        with contextlib.suppress(OSError):  # looked at again in a moment
+            for directory in all_in(self._config.spool_path):
+                if directory.producer not in self._served and self._is_mine(directory):
+                    lock = Lock(directory.ship_lock)
+                    if lock.acquire():
+                        served = self._served[directory.producer] = _Served(directory, lock)
+                        group.start_soon(self._serve, served)
+
+    def _is_mine(self, directory: SpoolDirectory) -> bool:
+        about = directory.about()
+        return about is not None and about.companion == self._name and not directory.is_newer()
+
+    async def _serve(self, served: _Served) -> None:
+        """Whatever is wrong with one spool must not hold up the others."""
+        directory = served.directory
+        try:
+            with contextlib.suppress(OSError, TailraceError):
+                await served.ship(self._bus, self._router)
+                if directory.is_there():
+                    await publish_lost(directory, self._topics, self._router, self._bus)
+                    directory.remove()
+        finally:
+            served.lock.release()
+            await anyio.sleep(_SCAN_SECONDS)
+            del self._served[directory.producer]
+
+    async def _sweep(self) -> None:
+        while True:
+            await sweep(self._config, self._bus, ALONE)
+            await anyio.sleep(_SWEEP_SECONDS)
+
+
+class _Served:
+    """One spool, from when it is taken up to its producer's end."""
+
+    def __init__(self, directory: SpoolDirectory, lock: Lock) -> None:
+        self.directory = directory
+        self.lock = lock
+        self.is_live = True
+        self._before = self._told = Shipped()
+        """What an earlier companion told last, and what this one did."""
+        self._asked_at = self._told_at = 0.0
+
+    async def ship(self, bus: Bus, router: Router) -> None:
+        """Returns when all is acknowledged and the producer is gone, or its directory."""
+        if (told := read(self.directory)) is not None:
+            self._before = self._told = told
+            write_cursor(self.directory, *told.position)
+        self._notice = Notice(self.directory)
+        try:
+            self._tail = Tail(self.directory, guest=True, window=ALONE.window_bytes)
+            self._shipper = Shipper(
+                self._tail, bus, router, on_trouble=self._note, on_progress=self._on_progress, pace=ALONE
+            )
+            await self._shipper.run(is_final=self._is_orphan, is_done=self._is_orphan)
+        finally:
+            self._notice.close()
+
+    def _is_orphan(self) -> bool:
+        """Asked at each turn of the shipper; the files are asked some times a second."""
+        now = time.monotonic()
+        if self.is_live and now >= self._asked_at + _OWNER_SECONDS:
+            self._asked_at = now
+            self.is_live = self.directory.is_there() and self.directory.owner_is_alive()
+        return not self.is_live
+
+    def _on_progress(self) -> None:
+        position = self._shipper.position
+        if position != self._told.position or time.monotonic() >= self._told_at + _NOTE_SECONDS:
+            self._note(self._shipper.trouble)
+
+    def _note(self, trouble: str) -> None:
+        before, shipper = self._before, self._shipper
+        self._told_at = time.monotonic()
+        self._told = Shipped(
+            position=shipper.position,
+            frames=before.frames + self._tail.settled,
+            rejected=before.rejected + shipper.rejected,
+            trouble=trouble,
+            looked=shipper.looked,
+        )
+        with contextlib.suppress(OSError):  # the directory may be gone; else told again in a moment
+            self._notice.write(self._told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""How much a shipper does at a stretch: little beside a program's own threads, much in a process of its own."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tailrace.spool.tail import WINDOW
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """Sizes in bytes of segments and records, times in seconds."""
+
+    window_bytes: int
+    """Read and taken apart at once."""
+    batch_bytes: int
+    """Handed to the bus at once, of one topic."""
+    memory_bytes: int
+    """Read and not acknowledged: beyond it nothing more is read."""
+    look_seconds: float
+    """Between two looks at a spool in which nothing new was found."""
+    turn_seconds: float
+    """Of sleep between two windows: whoever waits for the GIL gets it only if it is given away for as long as a thread
+    needs to wake up. 0: nobody waits."""
+
+
+BESIDE = Pace(WINDOW, 256 << 10, 4 << 20, 0.05, 0.00002)
+"""In the program's process: few looks and short turns, for each turn may delay a call or an event loop."""
+
+ALONE = Pace(512 << 10, 2 << 20, 16 << 20, 0.01, 0.0)
+"""In a process that does nothing else."""

@@ -1,0 +1,58 @@
+"""The batches that are put together here are, byte for byte, those of aiokafka's own builder."""
+
+from __future__ import annotations
+
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tailrace.bus import Record
+from tailrace.bus.kafka.batch import packed
+
+NOW = 1_700_000_000_000
+LIMIT = 900_000
+
+headers = st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=100)), max_size=4).map(tuple)
+made = st.builds(Record, st.just("a.topic"), st.binary(max_size=200), st.binary(max_size=9_000), headers)
+
+
+def built(records: list[Record]) -> bytes:
+    """By aiokafka."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, LIMIT)
+    for number, record in enumerate(records):
+        assert builder.append(number, NOW, record.key, record.value, list(record.headers)) is not None
+    return bytes(builder.build())
+
+
+@given(st.lists(made, min_size=1, max_size=30))
+@example([Record("a.topic", b"k", bytes(size)) for size in (0, 63, 64, 8_191, 8_192, 70_000)])
+@example([Record("a.topic", b"k", b"")] * 200)
+def test_a_batch_is_the_one_that_aiokafka_builds(records: list[Record]):
+    batch = packed(records, 0, LIMIT, NOW)
+    assert bytes(batch._build()) == built(records)
+    assert (batch.record_count(), batch.size(), batch.closed()) == (len(records), len(built(records)), True)
+
+
+@given(st.lists(made, min_size=1, max_size=30), st.integers(200, 30_000))
+def test_batches_one_after_the_other_hold_every_record_once_and_none_is_larger_than_the_limit(
+    records: list[Record], limit: int
+):
+    at, read = 0, []
+    while at < len(records):
+        batch = packed(records, at, limit, NOW)
+        assert batch.record_count() == 1 or batch.size() <= limit
+        at += batch.record_count()
+        read += list(DefaultRecordBatch(bytes(batch._build())))
+    assert [(each.key, each.value, tuple(each.headers)) for each in read] == [
+        (record.key, record.value, record.headers) for record in records
+    ]
+
+
+def test_a_record_larger_than_the_limit_is_a_batch_alone():
+    records = [Record("a.topic", b"k", bytes(5_000))] * 2
+    assert packed(records, 0, 1_000, NOW).record_count() == 1
+
+
+def test_records_of_equal_bytes_but_other_objects_share_nothing_wrongly():
+    records = [Record("a.topic", bytes([number % 2]), b"v", (("h", bytes([number])),)) for number in range(9)]
+    assert bytes(packed(records, 0, LIMIT, NOW)._build()) == built(records)

@@ -1,0 +1,265 @@
+"""A companion process ships the spools of all logging processes of one home: real processes, on the SQLite bus."""
+
+import os
+import shutil
+import signal
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+import tailrace
+from tailrace.bus.topics import Topics
+from tailrace.config import load
+from tailrace.errors import ConfigError
+from tailrace.event import decode
+from tailrace.event.types import PRODUCER_LOST
+from tailrace.publish.launch import Companionship, lock_of, name_of
+from tailrace.registry import open_bus
+from tests.system.scripts import run, spools, start
+
+pytestmark = pytest.mark.anyio
+
+BEGIN = """
+import asyncio, os, signal, sys, threading, time
+import tailrace
+log = tailrace.configure_logger("accompanied", publish="companion")
+def work(count):
+    with log.run():
+        for step in range(count): log.log_action("step", input_data=step)
+def flush(): return asyncio.run(log.flush("broker", timeout=30))
+def line(*words): print(*words, flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    """Each test has a home of its own, and leaves no companion behind."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    if (companion := companion_process()) is not None:
+        os.kill(companion, signal.SIGKILL)
+
+
+def settings():
+    return load({"publish": "companion"})
+
+
+def companion_process():
+    """Its process id; None if none lives."""
+    config = settings()
+    lock = lock_of(config.spool_path, name_of(config))
+    if not Companionship(config).is_there():
+        return None
+    text = lock.path.read_text()
+    return int(text) if text else None
+
+
+async def until(happened, seconds=30.0):
+    with anyio.fail_after(seconds):
+        while not (found := happened()):
+            await anyio.sleep(0.01)
+    return found
+
+
+async def events():
+    """Of the bus, by id, and how many records there were in all."""
+    found, count = {}, 0
+    async with aclosing(open_bus(settings())) as bus, bus.subscribe(Topics("tailrace").all_events) as subscription:
+        caught_up = False
+        while not caught_up:
+            batch = await subscription.receive(max_records=5000, wait=0)
+            found |= {event.id: event for event in (decode(record.value) for record in batch.records)}
+            count += len(batch.records)
+            caught_up = batch.caught_up
+    return found, count
+
+
+def accepted(found):
+    """Without what is said of a producer by who ships its spool."""
+    return [event for event in found.values() if event.type != PRODUCER_LOST]
+
+
+async def test_what_a_process_logs_is_acknowledged_and_its_spool_removed():
+    status, out, err = run(BEGIN + "work(500)\nline(flush().reached)\nline(log.stats().acked)")
+    assert (status, out.split(), err) == (0, ["True", "502"], "")
+    await until(lambda: spools() == [])
+    found, count = await events()
+    assert len(found) == count == 502
+
+
+async def test_one_companion_serves_several_processes_and_ends_after_the_last():
+    with start(BEGIN + "work(5); flush(); line(1); input()") as first:
+        assert first.stdout.readline() == "1\n"
+        companion = companion_process()
+        with start(BEGIN + "work(5); flush(); line(2); input()") as second:
+            assert second.stdout.readline() == "2\n"
+            assert companion_process() == companion is not None
+            second.communicate("\n", timeout=30)
+        await until(lambda: len(spools()) == 1)
+        assert companion_process() == companion
+        first.communicate("\n", timeout=30)
+    await until(lambda: companion_process() is None)
+    assert len((await events())[0]) == 14
+
+
+async def test_what_a_killed_process_left_is_shipped_without_another_process():
+    code = """
+log.info('in a run that nobody ends')
+work(20_000)
+flush()
+work(2_000)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert run(BEGIN + code)[0] == -signal.SIGKILL
+    await until(lambda: spools() == [])
+    found, _ = await events()
+    assert len(accepted(found)) == 2 + 20_002 + 2_002
+    lost = [event for event in found.values() if event.type == PRODUCER_LOST]
+    assert [msgspec.json.decode(event.data)["reason"] for event in lost] == ["died"]
+
+
+async def test_a_killed_companion_is_replaced_and_nothing_is_lost():
+    code = """
+for turn in range(3):
+    work(3_000); line(turn); input()
+line(flush().reached, log.stats().accepted)
+"""
+    with start(BEGIN + code) as process:
+        for turn in range(3):
+            assert process.stdout.readline() == f"{turn}\n"
+            os.kill(await until(companion_process), signal.SIGKILL)
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert process.stdout.readline().split() == ["True", "9006"]
+    await until(lambda: spools() == [])
+    assert len((await events())[0]) == 9006
+
+
+async def test_sigterm_ends_a_companion_only_after_its_last_process():
+    with start(BEGIN + "work(5); flush(); line(1); input(); work(5)") as process:
+        assert process.stdout.readline() == "1\n"
+        companion = companion_process()
+        os.kill(companion, signal.SIGTERM)
+        process.communicate("\n", timeout=30)
+    await until(lambda: companion_process() is None, 4.0)  # sooner than the time for which it else waits for another
+    assert spools() == []
+    assert len((await events())[0]) == 14
+
+
+async def test_segments_are_used_again_or_taken_away_while_the_process_lives():
+    code = """
+for _ in range(40):
+    work(500)
+    flush()
+line(log.stats().accepted)
+input()
+"""
+    environment = {**os.environ, "TAILRACE_SPOOL__SEGMENT_BYTES": str(1 << 16)}
+    with start(BEGIN + code, env=environment) as process:
+        assert process.stdout.readline() == f"{40 * 502}\n"
+        (producer,) = spools()
+        segments = Path(".tailrace/spool", producer)
+        await until(lambda: len(list(segments.glob("segment-*"))) <= 2)
+        process.communicate("\n", timeout=30)
+    found, count = await events()
+    assert len(found) == count == 40 * 502
+
+
+async def test_forked_children_have_spools_of_their_own_and_the_same_companion():
+    code = """
+work(5)
+children = []
+for _ in range(5):
+    made = os.fork()
+    if not made:
+        work(5); os._exit(0 if flush().reached else 1)
+    children.append(made)
+assert {os.waitpid(made, 0)[1] for made in children} == {0}
+"""
+    status, _, err = run(BEGIN + code)
+    assert (status, err) == (0, "")
+    await until(lambda: spools() == [])
+    assert len(accepted((await events())[0])) == 6 * 7
+
+
+def make_a_broken_interpreter():
+    broken = Path("python-broken")
+    broken.write_text("#!/bin/sh\ncat >/dev/null; echo 'no such luck' >&2; exit 3\n")
+    broken.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("sys.frozen = True", "is not a Python interpreter"),
+        ("sys.executable = '/usr/bin/uwsgi'", "the program uwsgi is not a Python interpreter"),
+        ("sys.executable = ''", "that embeds Python is not a Python interpreter"),
+        ("sys.executable = os.path.abspath('python-broken')", "no such luck"),
+        ("sys.executable = '/no/such/python'", "No such file or directory"),
+    ],
+)
+async def test_where_no_companion_can_be_started_a_thread_ships_and_one_line_says_why(program, why):
+    make_a_broken_interpreter()
+    status, out, err = run(BEGIN + program + "\nwork(5)\nline(flush().reached)\nwork(5)")
+    assert (status, out) == (0, "True\n")
+    assert len(err.splitlines()) == 1
+    assert why in err
+    assert "a thread of this process ships instead" in err
+    assert len((await events())[0]) == 14
+    assert spools() == []
+
+
+async def test_a_directory_that_is_deleted_is_begun_again_and_shipped():
+    code = """
+work(5); flush(); line(1); input()
+log.info('after')  # a run that nobody ends
+while True:
+    time.sleep(0.05)
+    log.info('again')
+    if flush().reached: break
+line(2)
+"""
+    with start(BEGIN + code) as process:
+        assert process.stdout.readline() == "1\n"
+        (producer,) = spools()
+        shutil.rmtree(f".tailrace/spool/{producer}")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "2\n"
+        _, err = process.communicate(timeout=30)
+    assert "was deleted or replaced; another was made" in err
+    await until(lambda: spools() == [])
+    messages = [msgspec.json.decode(event.data).get("message") for event in accepted((await events())[0])]
+    assert {"after", "again"} <= set(messages)
+
+
+def test_the_memory_bus_has_no_companion():
+    with pytest.raises(ConfigError, match="'internal' with the bus memory:"):
+        tailrace.configure_logger(bus="memory:", publish="companion")
+
+
+def test_on_kafka_a_companion_ships_and_elsewhere_a_thread_unless_told_otherwise():
+    assert load({"bus": "kafka://localhost:9092"}).publisher == "companion"
+    assert load({"bus": "memory:"}).publisher == load({}).publisher == "internal"
+    assert load({"bus": "kafka://localhost:9092", "publish": "external"}).publisher == "external"
+
+
+def test_processes_that_ship_to_other_buses_or_in_other_ways_have_other_companions():
+    ways = [{}, {"bus": "kafka://a:1"}, {"prefix": "p"}, {"topics": {"partitions": 3}}, {"home": "elsewhere"}]
+    assert len({name_of(load(way)) for way in ways}) == len(ways)
+    assert name_of(load({"verbosity": "DEBUG"})) == name_of(load({}))
+
+
+async def test_a_process_that_ends_at_once_is_shipped_all_the_same():
+    begun = time.monotonic()
+    assert run(BEGIN + "log.info('a word')\nos._exit(0)")[0] == 0
+    assert time.monotonic() - begun < 30
+    # Nobody may have been started yet: then the next process starts who ships it.
+    if companion_process() is None:
+        run(BEGIN + "log.info('another')\nflush()")
+    await until(lambda: spools() == [])
+    assert "a word" in {msgspec.json.decode(event.data).get("message") for event in accepted((await events())[0])}

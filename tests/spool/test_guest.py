@@ -1,0 +1,87 @@
+"""Reading a spool while its producer, in another process, appends to it and takes its segments away."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.config import SpoolSettings
+from tailrace.spool.append import Spool
+from tailrace.spool.frame import pack, parse
+from tailrace.spool.tail import Tail
+
+TOPIC, KEY, SPAN = "tailrace.events.w", b"k" * 32, bytes(8)
+ROOM = bytes(300)
+
+
+def frame(number, size=20):
+    return pack(number, TOPIC, KEY, SPAN, b"%d %b" % (number, b"x" * size))
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=8), st.data())
+def test_a_frame_whose_bytes_come_in_any_order_is_read_when_it_is_whole_and_not_before(sizes, data):
+    """The bytes of one frame may be seen in any order; the next is begun when it is whole."""
+    frames = [frame(number, size) for number, size in enumerate(sizes)]
+    seen_first = data.draw(st.integers(0, len(frames) - 1))
+    seen_then = data.draw(st.integers(seen_first, len(frames) - 1))
+    begun = frames[seen_then]
+    there = data.draw(st.lists(st.booleans(), min_size=len(begun), max_size=len(begun)))
+    partly = bytes(byte if is_there else 0 for byte, is_there in zip(begun, there, strict=True))
+    earlier = b"".join(frames[:seen_first]) + data.draw(st.sampled_from([b"", frames[seen_first], partly])) + ROOM
+    if seen_first < seen_then:
+        earlier = b"".join(frames[: seen_first + 1]) + ROOM
+    parsed = parse(b"".join(frames[:seen_then]) + partly + ROOM, final=False, earlier=earlier)
+    assert [each.seq for each in parsed.frames] == list(range(seen_then + (partly == begun)))
+
+
+@pytest.fixture
+def spool(tmp_path):
+    spool = Spool(tmp_path / "spool", "p1", SpoolSettings(segment_bytes=4096), "companion", "c0ffee00")
+    yield spool
+    spool.release()
+
+
+def read_all(tail, *, final=False):
+    windows = []
+    while window := tail.read(final=final):
+        windows.append(window)
+        tail.ack(window, len(window.frames))
+    tail.settle(final=final)
+    return [each.seq for window in windows for each in window.frames]
+
+
+def test_a_live_producers_segments_stay_until_it_takes_them_away(spool):
+    tail = Tail(spool.directory, guest=True)
+    for number in range(100):
+        spool.append(frame(number))
+    before = spool.directory.segments()
+    assert read_all(tail) == list(range(100))
+    assert tail.position() == spool.written()
+    assert spool.directory.segments() == before
+    assert len(before) > 2
+    for number in before[:-1]:
+        spool.directory.segment(number).unlink()
+    spool.append(frame(100))
+    assert read_all(tail) == [100]
+    assert tail.position() == spool.written()
+
+
+def test_what_comes_late_to_an_older_segment_takes_the_position_back_until_it_is_shipped(spool):
+    """A thread may have been interrupted between taking the segment and writing to it."""
+    late = spool.write
+    tail = Tail(spool.directory, guest=True)
+    while spool.written()[0] == 1:
+        spool.append(frame(0, size=500))
+    read_all(tail)
+    assert tail.position() == spool.written()
+    late(frame(7))
+    assert tail.position()[0] == 1
+    assert read_all(tail) == [7]
+    assert tail.position() == spool.written()
+
+
+def test_a_dead_producers_segments_are_deleted_as_any_orphans(spool):
+    for number in range(100):
+        spool.append(frame(number))
+    tail = Tail(spool.directory, guest=True)
+    assert read_all(tail, final=True) == list(range(100))
+    assert spool.directory.segments() == []
