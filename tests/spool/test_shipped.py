@@ -1,7 +1,5 @@
 """What a companion tells a producer: read whole, or not at all."""
 
-import os
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +63,7 @@ def test_what_is_no_word_is_not_read(directory, content):
 def test_a_link_in_its_place_is_neither_read_nor_written(tmp_path):
     producer = SpoolDirectory(tmp_path)
     (tmp_path / "elsewhere").write_bytes(b"kept")
-    os.symlink(tmp_path / "elsewhere", producer.shipped)
+    producer.shipped.symlink_to(tmp_path / "elsewhere")
     assert read(producer) is None
     with pytest.raises(FileNotFoundError):
         Notice(producer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -18,6 +19,9 @@ _JOIN_SECONDS = 1.0
 
 _RETRY_SECONDS = (0.1, 5.0)
 """Between two attempts to start: the first, and the longest."""
+
+_DESCRIPTORS = 8
+"""Two event loops, one after the other, take three each; a bus takes some."""
 
 
 class PublishState(msgspec.Struct):
@@ -89,6 +93,7 @@ class Publisher:
     def _has_run(self) -> bool:
         """Run the loop to its end; False if there were no descriptors or no memory for making one."""
         try:
+            _ask_for_descriptors()
             with unforked:
                 # Here, in the thread: it takes tens of milliseconds that no logging call should wait for.
                 from tailrace.publish.loop import prepare  # noqa: PLC0415
@@ -102,3 +107,14 @@ class Publisher:
             self.state.trouble = f"the publisher cannot start yet: {error!r}"
             return False
         return True
+
+
+def _ask_for_descriptors() -> None:
+    """Raises OSError if there are not enough: an event loop that runs out in its making writes a traceback to stderr."""
+    held: list[int] = []
+    try:
+        while len(held) < _DESCRIPTORS:
+            held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for fd in held:
+            os.close(fd)

@@ -123,7 +123,7 @@ class Spool:
             self._spare, self._was_late = spare, False
 
     def renew(self) -> str:
-        """Go on in a fresh directory if this one was deleted or replaced: a line about it, or "" if all is well.
+        """Go on in a fresh directory or segment if this one was deleted or replaced: a line about it, else "".
 
         For the thread that calls `prepare`; looks at most four times a second.
         """
@@ -131,21 +131,28 @@ class Spool:
         if now - self._renewed < _RENEW_SECONDS:
             return ""
         self._renewed = now
-        if self._owner.is_named():
+        if self._is_in_place():
             return ""
         gone = f"the spool {self.directory.path} was deleted or replaced"
         try:
             with self._preparing, self._turn:
+                if self._is_in_place():  # a log call took the next segment in between
+                    return ""
                 self._begin_again()
         except (OSError, SpoolError) as error:
             return f"{gone}, and another cannot be made: {error}"
         return f"{gone}; another was made, and what only it held of earlier segments is lost"
 
+    def _is_in_place(self) -> bool:
+        return self._owner.is_named() and files.size(self.directory.segment(self._number)) > 0
+
     def _begin_again(self) -> None:
-        """The segment in use is copied: it is gone from the directory, but not from memory."""
         if files.size(self.directory.segment(self._number)):  # only the lock is gone
             self._owner.release()
             self._owner.acquire()
+            return
+        if self._owner.is_named():  # only the segment is gone
+            self._go_on_in(segment.made(self.directory.segment(self._number + 1), len(self._map)))
             return
         if not self.directory.segments():
             self.directory.remove()
@@ -160,12 +167,16 @@ class Spool:
         self._unlock()
         self._owner, self.ship_lock = owner, ship
         self._spare = self._idle = None
+        aside.write(self._aside[: self._aside.tell()])
+        self._aside = aside
+        self._go_on_in(made)
+
+    def _go_on_in(self, made: mmap.mmap) -> None:
+        """With a copy of the segment in use: it is gone from the directory, but not from memory."""
         old, copied = self._map, 0
         while rest := old[copied : old.tell()]:  # what other threads append meanwhile, they append behind it
             made.write(rest)
             copied += len(rest)
-        aside.write(self._aside[: self._aside.tell()])
-        self._aside = aside
         self._swap(made)
         made.write(old[copied : old.tell()])
 

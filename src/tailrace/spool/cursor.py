@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def read_cursor(directory: SpoolDirectory) -> tuple[int, int]:
     """(segment, offset) below which all is acknowledged; (0, 0) where nothing is known."""
     try:
-        segment, offset, check = map(int, files.read(directory.cursor).split())
+        segment, offset, check = map(int, files.read(directory.cursor).partition(b"\n")[0].split())
         if check == segment ^ offset and min(segment, offset) >= 0:
             return segment, offset
     except (OSError, ValueError):

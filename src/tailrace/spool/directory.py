@@ -251,7 +251,7 @@ def end_of(directory: SpoolDirectory) -> tuple[int, int] | None:
         OSError: it cannot be looked at now.
     """
     numbers = directory.segments()
-    return (numbers[-1], _filled(directory.segment(numbers[-1]))) if numbers else None
+    return (numbers[-1], filled(directory.segment(numbers[-1]))) if numbers else None
 
 
 def inspect(root: Path) -> list[SpoolInfo]:
@@ -267,7 +267,7 @@ def _info(directory: SpoolDirectory) -> SpoolInfo:
     for number in numbers:
         with contextlib.suppress(FileNotFoundError):
             status = directory.segment(number).stat()
-            end = _filled(directory.segment(number)) if number == numbers[-1] else status.st_size
+            end = filled(directory.segment(number)) if number == numbers[-1] else status.st_size
             begin = offset if number == segment else 0
             left = end - begin
             size += left
@@ -308,7 +308,7 @@ def _count(path: Path, begin: int, end: int) -> int:
     return count
 
 
-def _filled(path: Path) -> int:
+def filled(path: Path) -> int:
     """How far a preallocated segment is filled. From its end, in pieces: it may be read beside a program's threads."""
     fd = files.open_to_read(path)
     try:

@@ -8,11 +8,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+import msgspec
+
 from tailrace.spool import files
 from tailrace.spool.append import Spool
 from tailrace.spool.cursor import read_cursor, write_cursor
-from tailrace.spool.directory import ASIDE, SpoolDirectory
-from tailrace.spool.frame import MAGIC, Frame, parse
+from tailrace.spool.directory import ASIDE, SpoolDirectory, filled
+from tailrace.spool.frame import MAGIC, Frame, Parsed, parse
 
 WINDOW = 96 << 10
 """Bytes read and parsed at once: some 0.2 ms in which no other thread runs Python code."""
@@ -202,9 +204,7 @@ class Tail:
                 break
             size *= 2  # one frame larger than the window, or damage as large
         if not parsed.frames and complete and buffer:
-            parsed = parse(
-                self._bytes(segment, files.size(self.directory.segment(segment.number))), segment.offset, final=True
-            )
+            parsed = self._rest(segment)
         self.damaged_bytes += parsed.damaged
         segment.offset += parsed.consumed
         window = Window(parsed.frames, segment, segment.offset) if parsed.frames else None
@@ -213,6 +213,12 @@ class Tail:
         elif not segment.waiting:
             segment.settled = segment.offset
         return window
+
+    def _rest(self, segment: _Segment) -> Parsed:
+        """What stands behind the last frame that was whole. The room that was left, often megabytes, is not read."""
+        path = self.directory.segment(segment.number)
+        parsed = parse(self._bytes(segment, max(0, filled(path) - segment.offset)), segment.offset, final=True)
+        return msgspec.structs.replace(parsed, consumed=files.size(path) - segment.offset)
 
     def _whole_upto(self, segment: _Segment) -> int:
         """Up to where every frame is known to be whole, because this process wrote it; 0 where that is not known."""
