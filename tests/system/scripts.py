@@ -1,9 +1,13 @@
 """Runs small agent programs as real processes, and reads what became of their events."""
 
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import msgspec
 
 from tailrace.config import load
@@ -11,6 +15,7 @@ from tailrace.consumer import find_consumer
 from tailrace.document.view import render
 from tailrace.publish import ship
 from tailrace.registry import open_bus, open_store
+from tailrace.spool.directory import Lock
 from tailrace.store import Query
 
 
@@ -59,6 +64,17 @@ async def documents_in_store(config):
     finally:
         await store.aclose()
     return [msgspec.json.decode(render(document)) for document in reversed(found)]
+
+
+async def companions_gone(home=".tailrace"):
+    """End the companions of processes that have ended, without waiting for the time in which they wait for others."""
+    for lock in (Path(home) / "spool").glob("companion-*.lock"):
+        if text := lock.read_text():
+            with suppress(ProcessLookupError):
+                os.kill(int(text), signal.SIGTERM)
+        with anyio.fail_after(30):
+            while not Lock(lock).acquire(shared=True):
+                await anyio.sleep(0.01)
 
 
 def spools(home=".tailrace"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.config import load
-from tests.system.scripts import run, spools, start, stored_documents
+from tests.system.scripts import companions_gone, run, spools, start, stored_documents
 from tests.system.whereabouts import whereabouts
 
 pytestmark = pytest.mark.anyio
@@ -46,8 +46,13 @@ def accepted_calls():
     return sum(accepted for _, accepted, _ in last.values())
 
 
+def publishing(way):
+    return {**os.environ, "TAILRACE_PUBLISH": way}
+
+
 async def conserved(*, under_way=0):
     """Check the equation twice, for processes that have ended. `under_way`: calls that may have gone untold."""
+    await companions_gone()
     told, config = accepted_calls(), load()
     assert told > 0
     left = await whereabouts(config)
@@ -72,10 +77,11 @@ ENDINGS = {
 }
 
 
+@pytest.mark.parametrize("publish", ["companion", "internal"])
 @pytest.mark.parametrize("ending", ENDINGS)
-async def test_a_process_that_ends(ending):
+async def test_a_process_that_ends(ending, publish):
     code, status = ENDINGS[ending]
-    assert run(BEGIN + "work()\nreport()\n" + code)[0] == status
+    assert run(BEGIN + "work()\nreport()\n" + code, env=publishing(publish))[0] == status
     await conserved()
 
 
@@ -120,7 +126,7 @@ atexit.register(broken)
     await conserved()
 
 
-@pytest.mark.parametrize("publish", ["internal", "external"])
+@pytest.mark.parametrize("publish", ["companion", "internal", "external"])
 async def test_interpreter_shutdown(publish):
     """The last word is that of a `__del__`, when modules are going, the logger is closed and no thread can start."""
     code = """
@@ -134,13 +140,14 @@ sys.modules["late"] = Late()
 atexit.register(lambda: (log.info("from atexit"), report()))
 work()
 """
-    status, _, err = run(BEGIN + code, env={**os.environ, "TAILRACE_PUBLISH": publish})
+    status, _, err = run(BEGIN + code, env=publishing(publish))
     assert (status, err) == (0, "")
     documents = await conserved()
     assert "from del" in {line["message"] for document in documents for line in document.get("logs", [])}
 
 
-async def test_forks_while_threads_log():
+@pytest.mark.parametrize("publish", ["companion", "internal"])
+async def test_forks_while_threads_log(publish):
     code = """
 stop = threading.Event()
 def endless():
@@ -163,13 +170,14 @@ stop.set()
 for thread in threads: thread.join()
 report()
 """
-    status, _, err = run(BEGIN + code)
+    status, _, err = run(BEGIN + code, env=publishing(publish))
     assert (status, err) == (0, "")
     await conserved()
 
 
+@pytest.mark.parametrize("publish", ["companion", "internal"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-async def test_multiprocessing(method, tmp_path):
+async def test_multiprocessing(method, publish, tmp_path):
     (tmp_path / "agent.py").write_text(BEGIN + "def task(number):\n    work(5, number=number)\n    report()\n")
     main = f"""
 import multiprocessing, agent
@@ -182,13 +190,16 @@ if __name__ == "__main__":
 """
     (tmp_path / "main.py").write_text(main)
     runner = "import runpy, sys; sys.argv[0] = 'main.py'; runpy.run_path('main.py', run_name='__main__')"
-    status, _, err = run(runner, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"})
+    status, _, err = run(
+        runner, env=publishing(publish) | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    )
     assert (status, err) == (0, "")
     documents = await conserved()
     assert sorted(document["fields"]["number"] for document in documents if "fields" in document) == [*range(-1, 30)]
 
 
-async def test_a_server_that_forks_its_workers_of_which_one_is_killed():
+@pytest.mark.parametrize("publish", ["companion", "internal"])
+async def test_a_server_that_forks_its_workers_of_which_one_is_killed(publish):
     """Requests take turns, so that of the killed worker only the events of one request may be untold."""
     code = """
 from concurrent.futures import ThreadPoolExecutor
@@ -211,6 +222,6 @@ statuses.append(os.waitpid(workers[0], 0)[1])
 assert statuses == [0, 0, 0, signal.SIGKILL], statuses
 report()
 """
-    status, _, err = run(BEGIN + code)
+    status, _, err = run(BEGIN + code, env=publishing(publish))
     assert (status, err) == (0, "")
     await conserved(under_way=3)

@@ -110,7 +110,7 @@ class Publisher:
 
 
 def _ask_for_descriptors() -> None:
-    """Raises OSError if there are not enough: an event loop that runs out in its making writes a traceback to stderr."""
+    """Raises OSError if there are too few: an event loop that runs out in its making writes a traceback to stderr."""
     held: list[int] = []
     try:
         while len(held) < _DESCRIPTORS:
