@@ -15,7 +15,7 @@ from tailrace.consumer import find_consumer
 from tailrace.publish import ship
 from tailrace.registry import open_bus
 from tests.soak.agent import WORKFLOW
-from tests.system.scripts import documents_in_store
+from tests.system.scripts import companions_gone, documents_in_store
 
 
 class Verdict(msgspec.Struct):
@@ -58,6 +58,7 @@ class Verdict(msgspec.Struct):
 async def judge(settings: dict[str, Any], marks: dict[int, int]) -> Verdict:
     """Ship what is left, run the stages, and compare topic and documents with what each stream was told."""
     config = load(settings)
+    await companions_gone(config.home)
     bus = open_bus(config)
     try:
         report = await ship(config, bus)
@@ -152,7 +153,7 @@ def _spools(config: Config) -> list[str]:
     Not: a directory without its final name that holds no frame. Its maker was killed before the first event.
     """
     left = []
-    for path in Path(config.spool_path).iterdir():
+    for path in filter(Path.is_dir, Path(config.spool_path).iterdir()):
         names = sorted(each.name for each in path.iterdir())
         unfinished = path.name.startswith(".") and not any(name.endswith(".frames") for name in names)
         if path.name != "rejected" and not unfinished:

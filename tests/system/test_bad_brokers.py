@@ -18,7 +18,7 @@ from tests.soak.check import calls_on_topic, judge
 from tests.soak.offsets import acknowledged
 from tests.soak.restarts import restart_under_load
 from tests.system.conftest import TAILRACE
-from tests.system.scripts import run, stored_documents
+from tests.system.scripts import companions_gone, run, stored_documents
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -251,6 +251,7 @@ def test_a_wrong_way_to_connect_is_told_once_and_by_doctor_and_events_wait(broke
     assert fix in lines[at + 1]
     assert fix not in lines[at]
     assert doctor.returncode == 1
+    anyio.run(companions_gone, home)
     (document,) = anyio.run(lambda: stored_documents(**settings, bus=broker.url))
     assert len(document["logs"]) == 2_000
     assert document["integrity"]["complete"]

@@ -42,8 +42,9 @@ _NOTE_SECONDS = 0.2
 _SWEEP_SECONDS = 30.0
 _LINGER_SECONDS = 5.0
 """For the next process of a script that starts many."""
-_FORSAKEN_SECONDS = 60.0
-"""Without a live producer, for a bus that is away; what is then left waits for the next process."""
+_FORSAKEN_SECONDS = 15.0
+"""Without a live producer, for a bus that is away. What is then left waits for the next process or `tailrace ship`,
+which may know better where the bus is."""
 
 
 def main() -> None:
