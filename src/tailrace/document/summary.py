@@ -12,6 +12,9 @@ import msgspec
 from tailrace.document import Document, Summary
 from tailrace.document.view import Element, view
 
+MAX_TEXT = 262_144
+"""Characters of a run that searches look in."""
+
 _encoder = msgspec.json.Encoder()
 _PARTS = (
     *("workflow_name", "final_status", "session", "tags", "fields", "error", "outcome"),
@@ -23,7 +26,6 @@ _SILENT = frozenset({"id", "event", "end_event", "timestamp", "started_at", "end
 class Indexed(msgspec.Struct, frozen=True):
     """A document made ready for a store: its JSON, its summary, and the text that search looks in."""
 
-    document: Document
     body: bytes
     summary: Summary
     texts: list[str]
@@ -31,9 +33,13 @@ class Indexed(msgspec.Struct, frozen=True):
     text_truncated: bool
 
 
-def prepare(document: Document, *, max_text: int = 262_144) -> Indexed:
+def prepare(document: Document, *, max_text: int = MAX_TEXT) -> Indexed:
     """Render a document once for storing; text beyond `max_text` characters is left out of search."""
-    element = view(document)
+    return prepare_element(view(document), max_text=max_text)
+
+
+def prepare_element(element: Element, *, max_text: int = MAX_TEXT) -> Indexed:
+    """As `prepare`, from the document's view or a long run's header."""
     body = _encoder.encode(element)
     decoded = _decode(element, body)
     texts, size, truncated = [], 0, False
@@ -43,7 +49,7 @@ def prepare(document: Document, *, max_text: int = 262_144) -> Indexed:
             break
         texts.append(text)
         size += len(text) + 1
-    return Indexed(document, body, _summary(decoded), texts, truncated)
+    return Indexed(body, _summary(decoded), texts, truncated)
 
 
 def summarise(document: Document) -> Summary:
