@@ -13,10 +13,16 @@ from tailrace.store import Store
 async def read_pages(store: Store, run_id: str, header: bytes) -> AsyncIterator[Document]:
     """The pages of a long run, one after the other, in the order of the header.
 
-    Every event that the header knew of is in one of them. What is merged meanwhile may be, too: a page that was cut
-    in two since is given as its parts.
+    Every event that the header knew of is in one of them; what is merged meanwhile may be, too.
     """
-    left = [info.id for info in reversed(contents(header))]
+    for info in contents(header):
+        async for document in read_page(store, run_id, info.id):
+            yield document
+
+
+async def read_page(store: Store, run_id: str, page: str) -> AsyncIterator[Document]:
+    """One page of a long run; its parts, if it was cut since the header that listed it was read."""
+    left = [page]
     while left:
         page = left.pop()
         document = await store.page(run_id, page)
