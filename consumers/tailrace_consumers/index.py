@@ -10,7 +10,7 @@ from tailrace.bus.topics import Topics
 from tailrace.config import Config
 from tailrace.consumer import Progress
 from tailrace.document import Document, join
-from tailrace.document.restore import restore
+from tailrace.document.rendered import read
 from tailrace.errors import DecodeError
 from tailrace_consumers.consume import Plan, consume
 from tailrace_consumers.dead_letters import DeadLetter
@@ -28,7 +28,7 @@ class IndexStage:
         sources: dict[str, list[Received]] = {}
         for record in records:
             try:
-                document = restore(record.value)
+                document = read(record.value)
             except DecodeError as error:
                 yield DeadLetter.unreadable(record, str(error))
                 continue

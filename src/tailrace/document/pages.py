@@ -22,6 +22,7 @@ from functools import lru_cache
 import msgspec
 
 from tailrace.document import Document, shape
+from tailrace.document.rendered import Rendered
 from tailrace.document.restore import restore
 from tailrace.document.totals import ABSENCE, cost_of, state_of, tokens_of
 from tailrace.document.view import Element, render, view
@@ -102,7 +103,8 @@ def weight(document: Document) -> int:
 def is_long(document: Document, body: bytes) -> bool:
     """Whether a run goes into pages; `body` is the document's rendering."""
     # Each text of an event stands in the body at least once, which spares most runs the weighing.
-    if len(document.events) * (len(body) + _BOUND) <= PAGE_BYTES:
+    count = document.count if isinstance(document, Rendered) else len(document.events)
+    if count * (len(body) + _BOUND) <= PAGE_BYTES:
         return False
     return weight(document) > PAGE_BYTES and weight(restore(body)) > PAGE_BYTES
 

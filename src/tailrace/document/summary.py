@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tailrace.document import Document, Summary
+from tailrace.document.rendered import Rendered
 from tailrace.document.view import Element, view
 
 MAX_TEXT = 262_144
@@ -35,21 +36,28 @@ class Indexed(msgspec.Struct, frozen=True):
 
 def prepare(document: Document, *, max_text: int = MAX_TEXT) -> Indexed:
     """Render a document once for storing; text beyond `max_text` characters is left out of search."""
+    if isinstance(document, Rendered) and document.body is not None:
+        try:
+            return _indexed(document.body, msgspec.json.decode(document.body), max_text)
+        except (msgspec.MsgspecError, RecursionError):
+            pass  # a number that no decoder takes
     return prepare_element(view(document), max_text=max_text)
 
 
 def prepare_element(element: Element, *, max_text: int = MAX_TEXT) -> Indexed:
     """As `prepare`, from the document's view or a long run's header."""
     body = _encoder.encode(element)
-    decoded = _decode(element, body)
-    texts, size, truncated = [], 0, False
-    for text in _strings({name: decoded[name] for name in _PARTS if name in decoded}):
-        if size + len(text) > max_text:
-            truncated = True
-            break
-        texts.append(text)
+    return _indexed(body, _decode(element, body), max_text)
+
+
+def _indexed(body: bytes, decoded: dict[str, Any], max_text: int) -> Indexed:
+    texts = _strings({name: decoded[name] for name in _PARTS if name in decoded})
+    size = 0
+    for number, text in enumerate(texts):
         size += len(text) + 1
-    return Indexed(body, _summary(decoded), texts, truncated)
+        if size > max_text + 1:
+            return Indexed(body, _summary(decoded), texts[:number], text_truncated=True)
+    return Indexed(body, _summary(decoded), texts, text_truncated=False)
 
 
 def summarise(document: Document) -> Summary:
@@ -97,8 +105,30 @@ def _summary(decoded: dict[str, Any]) -> Summary:
     return Summary(**{"final_status": None, **fields})
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Depth first, without recursion: payloads may be nested deeper than Python's stack."""
+def _strings(value: Any) -> list[str]:
+    found: list[str] = []
+    try:
+        _gather(value, found)
+    except RecursionError:
+        found = list(_strings_of_deep(value))
+    return found
+
+
+def _gather(value: Any, found: list[str]) -> None:
+    """Depth first. By type, not by isinstance: a decoder makes no subclasses, and this is most of preparing a run."""
+    parts = (part for key, part in value.items() if key not in _SILENT) if type(value) is dict else value
+    for part in parts:
+        kind = type(part)
+        if kind is str:
+            found.append(part)
+        elif kind is dict or kind is list:
+            _gather(part, found)
+        elif part is not None and kind is not bool:
+            found.append(str(part))
+
+
+def _strings_of_deep(value: Any) -> Iterator[str]:
+    """The same without recursion: payloads may be nested deeper than Python's stack."""
     stack = [value]
     while stack:
         item = stack.pop()
