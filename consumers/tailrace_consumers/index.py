@@ -17,7 +17,7 @@ from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.stage import Merge
 
 _MAX_RECORDS = 200
-"""Fewer at a time than other stages take: a document may be a megabyte."""
+"""Fewer at a time than other stages take: a document may be a megabyte, and all of them are in memory at once."""
 
 
 class IndexStage:
