@@ -10,14 +10,14 @@ from tailrace.bus.topics import Topics
 from tailrace.config import Config
 from tailrace.consumer import Progress
 from tailrace.document import Document, join
-from tailrace.document.restore import restore
+from tailrace.document.rendered import read
 from tailrace.errors import DecodeError
 from tailrace_consumers.consume import Plan, consume
 from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.stage import Merge
 
 _MAX_RECORDS = 200
-"""Fewer at a time than other stages take: a document may be a megabyte."""
+"""Fewer at a time than other stages take: a document may be a megabyte, and all of them are in memory at once."""
 
 
 class IndexStage:
@@ -28,7 +28,7 @@ class IndexStage:
         sources: dict[str, list[Received]] = {}
         for record in records:
             try:
-                document = restore(record.value)
+                document = read(record.value)
             except DecodeError as error:
                 yield DeadLetter.unreadable(record, str(error))
                 continue

@@ -61,6 +61,14 @@ class AmbiguousRunError(StoreError):
         self.candidates = candidates
 
 
+class LongRunError(StoreError):
+    """A run is too long to be read at once; `header` is the JSON of its header, which lists its pages."""
+
+    def __init__(self, run_id: str, header: bytes) -> None:
+        super().__init__(f"run {run_id} is too long to be read at once; read it page by page", retryable=False)
+        self.header = header
+
+
 class ClosedError(TailraceError):
     """The bus, store or logger was closed before the call."""
 

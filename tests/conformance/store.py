@@ -15,13 +15,14 @@ from tailrace.document.view import render
 from tailrace.errors import ClosedError
 from tailrace.event import types
 from tailrace.store import Query
+from tests.conformance.store_long import LongRunConformance
 from tests.conformance.store_search import SearchConformance, ids
 from tests.store.runs import Producer, producer, run, run_id, said
 
 FAR_DEEP = 100
 
 
-class StoreConformance(SearchConformance):
+class StoreConformance(LongRunConformance, SearchConformance):
     # Merge and get
 
     async def test_a_merged_document_is_given_back_byte_for_byte(self, store):

@@ -54,7 +54,6 @@ def test_the_body_is_the_rendered_document(story):
     story.tell(types.LOG, {"message": "hello"})
     prepared = prepare(story.document)
     assert prepared.body == render(story.document)
-    assert prepared.document == story.document
 
 
 def test_the_texts_are_the_values_that_people_and_models_wrote_in_their_order(story):

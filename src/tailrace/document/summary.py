@@ -10,7 +10,11 @@ from typing import Any
 import msgspec
 
 from tailrace.document import Document, Summary
+from tailrace.document.rendered import Rendered
 from tailrace.document.view import Element, view
+
+MAX_TEXT = 262_144
+"""Characters of a run that searches look in."""
 
 _encoder = msgspec.json.Encoder()
 _PARTS = (
@@ -23,7 +27,6 @@ _SILENT = frozenset({"id", "event", "end_event", "timestamp", "started_at", "end
 class Indexed(msgspec.Struct, frozen=True):
     """A document made ready for a store: its JSON, its summary, and the text that search looks in."""
 
-    document: Document
     body: bytes
     summary: Summary
     texts: list[str]
@@ -31,19 +34,30 @@ class Indexed(msgspec.Struct, frozen=True):
     text_truncated: bool
 
 
-def prepare(document: Document, *, max_text: int = 262_144) -> Indexed:
+def prepare(document: Document, *, max_text: int = MAX_TEXT) -> Indexed:
     """Render a document once for storing; text beyond `max_text` characters is left out of search."""
-    element = view(document)
+    if isinstance(document, Rendered) and document.body is not None:
+        try:
+            return _indexed(document.body, msgspec.json.decode(document.body), max_text)
+        except (msgspec.MsgspecError, RecursionError):
+            pass  # a number that no decoder takes
+    return prepare_element(view(document), max_text=max_text)
+
+
+def prepare_element(element: Element, *, max_text: int = MAX_TEXT) -> Indexed:
+    """As `prepare`, from the document's view or a long run's header."""
     body = _encoder.encode(element)
-    decoded = _decode(element, body)
-    texts, size, truncated = [], 0, False
-    for text in _strings({name: decoded[name] for name in _PARTS if name in decoded}):
-        if size + len(text) > max_text:
-            truncated = True
-            break
-        texts.append(text)
+    return _indexed(body, _decode(element, body), max_text)
+
+
+def _indexed(body: bytes, decoded: dict[str, Any], max_text: int) -> Indexed:
+    texts = _strings({name: decoded[name] for name in _PARTS if name in decoded})
+    size = 0
+    for number, text in enumerate(texts):
         size += len(text) + 1
-    return Indexed(document, body, _summary(decoded), texts, truncated)
+        if size > max_text + 1:
+            return Indexed(body, _summary(decoded), texts[:number], text_truncated=True)
+    return Indexed(body, _summary(decoded), texts, text_truncated=False)
 
 
 def summarise(document: Document) -> Summary:
@@ -91,8 +105,30 @@ def _summary(decoded: dict[str, Any]) -> Summary:
     return Summary(**{"final_status": None, **fields})
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Depth first, without recursion: payloads may be nested deeper than Python's stack."""
+def _strings(value: Any) -> list[str]:
+    found: list[str] = []
+    try:
+        _gather(value, found)
+    except RecursionError:
+        found = list(_strings_of_deep(value))
+    return found
+
+
+def _gather(value: Any, found: list[str]) -> None:
+    """Depth first. By type, not by isinstance: a decoder makes no subclasses, and this is most of preparing a run."""
+    parts = (part for key, part in value.items() if key not in _SILENT) if type(value) is dict else value
+    for part in parts:
+        kind = type(part)
+        if kind is str:
+            found.append(part)
+        elif kind is dict or kind is list:
+            _gather(part, found)
+        elif part is not None and kind is not bool:
+            found.append(str(part))
+
+
+def _strings_of_deep(value: Any) -> Iterator[str]:
+    """The same without recursion: payloads may be nested deeper than Python's stack."""
     stack = [value]
     while stack:
         item = stack.pop()

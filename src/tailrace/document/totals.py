@@ -14,7 +14,8 @@ import msgspec
 from tailrace.document import Document, shape
 from tailrace.event import Event, types
 
-_ABSENCE = (types.PRODUCER_LOST, types.RUN_ABANDONED)
+ABSENCE = (types.PRODUCER_LOST, types.RUN_ABANDONED)
+"""Types of the events that say that a run's producer is gone."""
 _LIMIT = 1e15
 _loose = msgspec.json.Decoder()
 
@@ -42,11 +43,15 @@ def add_totals(element: dict[str, Any], document: Document, events: Sequence[Eve
 
 
 def _state(element: dict[str, Any], events: Sequence[Event]) -> str:
+    absent = max((event.ts for event in events if event.type in ABSENCE), default=None)
+    heard = max((event.ts for event in events if event.type not in ABSENCE), default="")
+    return state_of(ended="end_event" in element, absent=absent, heard=heard)
+
+
+def state_of(*, ended: bool, absent: str | None, heard: str) -> str:
     """A run is abandoned while nothing was heard of it after the last word on its absence."""
-    if "end_event" in element:
+    if ended:
         return shape.COMPLETE
-    absent = max((event.ts for event in events if event.type in _ABSENCE), default=None)
-    heard = max((event.ts for event in events if event.type not in _ABSENCE), default="")
     return shape.ABANDONED if absent is not None and absent >= heard else shape.OPEN
 
 
@@ -63,19 +68,29 @@ def _actions(element: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _tokens(actions: Sequence[dict[str, Any]]) -> dict[str, float]:
     totals: dict[str, float] = {}
     for action in actions:
-        value = _loosely(action.get("tokens"))
-        parts = value if isinstance(value, dict) else {"total": value}
-        counted = {name: number for name, number in parts.items() if _is_number(number)}
-        if counted and "total" not in counted:
-            counted["total"] = sum(counted.values())
-        for name, number in counted.items():
+        for name, number in tokens_of(action.get("tokens")).items():
             totals[name] = totals.get(name, 0) + number
     return dict(sorted(totals.items()))
 
 
+def tokens_of(raw: msgspec.Raw | None) -> dict[str, float]:
+    """What an action's `tokens` add to the totals: by name, with their sum as `total` where it states none."""
+    value = _loosely(raw)
+    parts = value if isinstance(value, dict) else {"total": value}
+    counted = {name: number for name, number in parts.items() if _is_number(number)}
+    if counted and "total" not in counted:
+        counted["total"] = sum(counted.values())
+    return counted
+
+
 def _cost(actions: Sequence[dict[str, Any]]) -> float:
-    costs = (_loosely(action.get("cost")) for action in actions)
-    return math.fsum(cost for cost in costs if _is_number(cost))
+    return math.fsum(cost_of(action.get("cost")) for action in actions)
+
+
+def cost_of(raw: msgspec.Raw | None) -> float:
+    """What an action's `cost` adds to the total."""
+    value = _loosely(raw)
+    return value if _is_number(value) else 0.0
 
 
 def _loosely(raw: msgspec.Raw | None) -> Any:

@@ -50,7 +50,9 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Keeps one joined document a run. Methods may be called from any task of one event loop.
+    """Keeps one joined document a run; a long one as a header and pages of at most 4 MiB each (`document.pages`).
+
+    Methods may be called from any task of one event loop.
 
     A store connects on its first call, and then creates what it needs (tables, templates).
     """
@@ -67,7 +69,15 @@ class Store(Protocol):
         ...
 
     async def get(self, run_id: str) -> Document | None:
-        """The document of a full run id, fresh as of the last `merge` that returned; None if there is none."""
+        """The document of a full run id, fresh as of the last `merge` that returned; None if there is none.
+
+        Raises:
+            LongRunError: the run is kept in pages.
+        """
+        ...
+
+    async def page(self, run_id: str, page: str) -> Document | None:
+        """One page of a long run, by its id in the header; None if there is none, or if it was cut in two since."""
         ...
 
     async def find(self, short: str) -> list[str]:

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from tailrace.document import Document, Summary, join
-from tailrace.document.restore import restore
-from tailrace.document.summary import prepare
-from tailrace.errors import DecodeError, QueryError
+from tailrace.document.summary import Indexed
+from tailrace.errors import QueryError
 from tailrace.event.ids import run_started_at
 from tailrace.store import Query, Rejected
-from tailrace.store.words import words
+from tailrace.store.words import spaced
 
 MAX_PAGE = 1000
 """Runs on one page, whatever a query asks for."""
@@ -24,7 +23,6 @@ MAX_FOUND = 10
 
 _MAX_RUN_ID = 512  # bytes, OpenSearch's own limit; the same in all stores, so that a run can move between them
 _MIN_SHORT = 4
-_BETWEEN = " \u00b6 "  # a word to the stores' indexes, and never one of a query, because it holds no letters
 _NEVER = "\u2205"  # no letter, so no word of any text; looked for where a query's word holds no letters either
 
 Place = tuple[str, str]
@@ -67,27 +65,15 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def merged(given: Document, stored: bytes | None) -> Entry | Rejected | None:
-    """What to write for `given` where the rendered document `stored` is; None if that holds all of it already."""
-    try:
-        document = join(restore(stored), given) if stored is not None else given
-    except DecodeError as error:
-        return Rejected(given, f"what is stored for its run cannot be read, delete it and rebuild: {error}")
-    try:
-        indexed = prepare(document)
-        indexed.body.decode()
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return Rejected(given, f"it cannot be rendered: {error}")
-    # Bytes, not documents: one fact may be written in two ways (the order of keys) that render alike.
-    if indexed.body == stored:
-        return None
+def entry_of(indexed: Indexed, text: str) -> Entry:
+    """The entry of a run that was made ready; `text` as in `Entry.text`."""
     summary = indexed.summary
     return Entry(
         body=indexed.body,
         summary=summary,
-        started=instant(summary.start_time or "") or _time_of_id(document.run_id),
+        started=instant(summary.start_time or "") or _time_of_id(summary.run_id),
         status=summary.final_status.lower() if summary.final_status is not None else None,
-        text=_BETWEEN.join(filter(None, (" ".join(words(text)) for text in indexed.texts))),
+        text=text,
     )
 
 
@@ -125,7 +111,7 @@ def window(query: Query) -> tuple[str, str | None]:
 
 def wanted_words(query: Query) -> list[str]:
     """For each word and phrase of the query the words that must follow one another, with one space between."""
-    return [" ".join(words(text)) or _NEVER for text in (*query.words, *query.phrases)]
+    return [spaced(text) or _NEVER for text in (*query.words, *query.phrases)]
 
 
 def page_size(query: Query) -> int:

@@ -16,12 +16,12 @@ from tailrace.store.entry import (
     by_run,
     check_short,
     from_cursor,
-    merged,
     page_size,
     to_cursor,
     wanted_words,
     window,
 )
+from tailrace.store.pieces import UNUSABLE, LongMerge, Piece, merged, rejected, whole
 
 
 class _Shelf:
@@ -30,6 +30,7 @@ class _Shelf:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.entries: dict[str, Entry] = {}
+        self.pages: dict[str, dict[str, Piece]] = {}
 
     def newest_first(self) -> list[Entry]:
         with self.lock:
@@ -54,20 +55,26 @@ class MemoryStore:
 
     async def merge(self, documents: Sequence[Document]) -> list[Rejected]:
         shelf = self._opened()
-        runs, rejected = by_run(documents)
+        runs, refused = by_run(documents)
         for run_id, given in runs.items():
             with shelf.lock:
                 present = shelf.entries.get(run_id)
                 outcome = merged(given, present.body if present else None)
+                if isinstance(outcome, LongMerge):
+                    outcome = _merge_long(shelf, given, outcome)
                 if isinstance(outcome, Entry):
                     shelf.entries[run_id] = outcome
             if isinstance(outcome, Rejected):
-                rejected.append(outcome)
-        return rejected
+                refused.append(outcome)
+        return refused
 
     async def get(self, run_id: str) -> Document | None:
         entry = self._opened().entries.get(run_id)
-        return restore(entry.body) if entry else None
+        return whole(run_id, entry.body) if entry else None
+
+    async def page(self, run_id: str, page: str) -> Document | None:
+        piece = self._opened().pages.get(run_id, {}).get(page)
+        return restore(piece.body) if piece else None
 
     async def find(self, short: str) -> list[str]:
         shelf = self._opened()
@@ -96,6 +103,20 @@ class MemoryStore:
         if self._shelf is None:
             raise ClosedError("the memory store was closed")
         return self._shelf
+
+
+def _merge_long(shelf: _Shelf, given: Document, long: LongMerge) -> Entry | Rejected | None:
+    pages = dict(shelf.pages.get(long.run_id, {}))
+    try:
+        for page in long.parts:
+            present = pages.pop(page, None)
+            written = long.joined(page, present.body if present else None)
+            pages |= written or ({page: present} if present else {})
+        texts = [pages[page].text for page in long.count({page: piece.digest for page, piece in pages.items()})]
+    except UNUSABLE as error:
+        return rejected(given, error)
+    shelf.pages[long.run_id] = pages
+    return long.entry(texts)
 
 
 def _matches(entry: Entry, query: Query, since_until: tuple[str, str | None]) -> bool:

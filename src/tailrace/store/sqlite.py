@@ -20,12 +20,12 @@ from tailrace.store.entry import (
     by_run,
     check_short,
     from_cursor,
-    merged,
     page_size,
     to_cursor,
     wanted_words,
     window,
 )
+from tailrace.store.pieces import UNUSABLE, LongMerge, merged, rejected, whole
 
 T = TypeVar("T")
 _Work = Callable[[sqlite3.Connection], T]
@@ -53,6 +53,14 @@ CREATE TABLE IF NOT EXISTS run_agents (
   PRIMARY KEY (number, agent)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS run_agents_agent ON run_agents (agent);
+CREATE TABLE IF NOT EXISTS run_pages (
+  run_id TEXT NOT NULL,
+  page TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  text TEXT NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (run_id, page)
+);
 CREATE VIRTUAL TABLE IF NOT EXISTS run_words USING fts5 (words, tokenize = 'ascii')
 """
 _WRITE = """
@@ -62,6 +70,7 @@ ON CONFLICT (run_id) DO UPDATE SET workflow = excluded.workflow, state = exclude
   started = excluded.started, summary = excluded.summary, body = excluded.body
 RETURNING number
 """
+_WRITE_PAGE = "INSERT OR REPLACE INTO run_pages (run_id, page, digest, text, body) VALUES (?, ?, ?, ?, ?)"
 _LAST = "\U0010ffff"
 
 
@@ -81,11 +90,15 @@ class SqliteStore:
         self._database = database
 
     async def merge(self, documents: Sequence[Document]) -> list[Rejected]:
-        runs, rejected = by_run(documents)
-        return rejected + await self._do(self._database.write, lambda connection: _merge(connection, runs))
+        runs, refused = by_run(documents)
+        return refused + await self._do(self._database.write, lambda connection: _merge(connection, runs))
 
     async def get(self, run_id: str) -> Document | None:
         body = await self._do(self._database.read, lambda connection: _body(connection, run_id))
+        return whole(run_id, body) if body is not None else None
+
+    async def page(self, run_id: str, page: str) -> Document | None:
+        body = await self._do(self._database.read, lambda connection: _page(connection, run_id, page))
         return restore(body) if body is not None else None
 
     async def find(self, short: str) -> list[str]:
@@ -114,14 +127,40 @@ class SqliteStore:
 
 
 def _merge(connection: sqlite3.Connection, runs: dict[str, Document]) -> list[Rejected]:
-    rejected = []
+    refused = []
     for run_id, given in runs.items():
         outcome = merged(given, _body(connection, run_id))
+        if isinstance(outcome, LongMerge):
+            outcome = _merge_long(connection, given, outcome)
         if isinstance(outcome, Rejected):
-            rejected.append(outcome)
+            refused.append(outcome)
         elif outcome is not None:
             _put(connection, outcome)
-    return rejected
+    return refused
+
+
+def _merge_long(connection: sqlite3.Connection, given: Document, long: LongMerge) -> Entry | Rejected | None:
+    connection.execute("SAVEPOINT long_run")
+    try:
+        for page in long.parts:
+            for name, piece in long.joined(page, _page(connection, long.run_id, page)).items():
+                connection.execute(_WRITE_PAGE, (long.run_id, name, piece.digest, piece.text, piece.body))
+            if page not in long.pages:
+                connection.execute("DELETE FROM run_pages WHERE run_id = ? AND page = ?", (long.run_id, page))
+        digests = connection.execute("SELECT page, digest FROM run_pages WHERE run_id = ?", (long.run_id,))
+        first = long.count(dict(digests))
+    except UNUSABLE as error:
+        connection.execute("ROLLBACK TO long_run")
+        return rejected(given, error)
+    finally:
+        connection.execute("RELEASE long_run")
+    select = "SELECT text FROM run_pages WHERE run_id = ? AND page = ?"
+    return long.entry([connection.execute(select, (long.run_id, page)).fetchone()[0] for page in first])
+
+
+def _page(connection: sqlite3.Connection, run_id: str, page: str) -> bytes | None:
+    row = connection.execute("SELECT body FROM run_pages WHERE run_id = ? AND page = ?", (run_id, page)).fetchone()
+    return row[0] if row else None
 
 
 def _body(connection: sqlite3.Connection, run_id: str) -> bytes | None:

@@ -8,7 +8,7 @@ Concurrent writers meet in optimistic locking: who comes second reads again and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -21,10 +21,12 @@ from tailrace.errors import ClosedError, QueryError
 from tailrace.store import Page, Query, Rejected, Store
 from tailrace.store.entry import by_run, check_short, is_unicode
 from tailrace.store.opensearch.address import parse
+from tailrace.store.opensearch.bulk import read
 from tailrace.store.opensearch.client import AnswerError, Client
 from tailrace.store.opensearch.indexes import Indexes
 from tailrace.store.opensearch.query import Answer, find_body, page_of, search_body
-from tailrace.store.opensearch.write import merge_runs, read_present
+from tailrace.store.opensearch.write import Writer
+from tailrace.store.pieces import whole
 
 
 def open_store(config: Config) -> Store:
@@ -43,11 +45,12 @@ _STARTING_SECONDS = 3.0
 
 
 class OpenSearchStore:
-    """Implements `Store`. The first merge creates the index template, unless this version or a newer one is there."""
+    """Implements `Store`. The first merge creates the index templates, unless this version or a newer one is there."""
 
     def __init__(self, client: Client, indexes: Indexes) -> None:
         self._client = client
         self._indexes = indexes
+        self._writer = Writer(client, indexes)
         self._prepared = False
         self._preparing = anyio.Lock()
         self._closed = False
@@ -56,15 +59,23 @@ class OpenSearchStore:
         self._check_open()
         runs, rejected = by_run(documents)
         await self._prepare()
-        return rejected + await merge_runs(self._client, self._indexes, runs)
+        return rejected + await self._writer.merge(runs.values())
 
     async def get(self, run_id: str) -> Document | None:
         self._check_open()
         if not run_id or not is_unicode(run_id):
             return None
-        present = await read_present(self._client, self._indexes, [run_id])
-        body = present[run_id].body
+        body = await self._body({"_index": self._indexes.of(run_id), "_id": run_id})
+        return whole(run_id, body) if body is not None else None
+
+    async def page(self, run_id: str, page: str) -> Document | None:
+        self._check_open()
+        body = await self._body(self._indexes.page(run_id, page))
         return restore(body) if body is not None else None
+
+    async def _body(self, target: Mapping[str, str]) -> bytes | None:
+        (present,) = await read(self._client, [target], "body")
+        return present.body
 
     async def find(self, short: str) -> list[str]:
         self._check_open()
@@ -100,7 +111,7 @@ class OpenSearchStore:
     async def _prepare(self) -> None:
         async with self._preparing:
             if not self._prepared:
-                await self._indexes.create_template(self._client)
+                await self._indexes.create_templates(self._client)
                 self._prepared = True
 
     def _check_open(self) -> None:

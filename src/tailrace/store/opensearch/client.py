@@ -40,6 +40,12 @@ class _Streamed(JSONSerializer):
     def dumps(self, data: bytes) -> io.BytesIO:
         return io.BytesIO(data)
 
+    def loads(self, data: str) -> Any:
+        try:
+            return msgspec.json.decode(data)
+        except msgspec.DecodeError as error:
+            raise SerializationError(data[:200], error) from error
+
 
 class AnswerError(StoreError):
     """The server answered with an error; `status` is HTTP's."""

@@ -7,6 +7,7 @@ document and its summary are kept as JSON text, not as objects: the server's own
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from tailrace.event.ids import run_started_at
 from tailrace.store.entry import Entry, instant
 from tailrace.store.opensearch.client import AnswerError, Client
+from tailrace.store.pieces import Piece
 
 VERSION = 1
 """Of the template. A newer one in the cluster is left alone."""
@@ -60,6 +62,14 @@ _SETTINGS = {
 }
 
 
+# Read by id alone, never searched: `run_id` and `page` are there for people.
+_PAGE_MAPPINGS = {
+    "dynamic": "strict",
+    "properties": {"run_id": _KEYWORD, "page": _KEYWORD, "digest": _KEPT, "text": _KEPT, "body": _KEPT},
+}
+_PAGE_SETTINGS = {**_SETTINGS, "refresh_interval": "30s"}
+
+
 class _Template(msgspec.Struct, frozen=True):
     version: int = 0
 
@@ -73,37 +83,66 @@ class _Templates(msgspec.Struct, frozen=True):
 
 
 class Indexes:
-    """The indexes of one prefix: `<prefix>-runs-YYYY.MM`, all of them behind the alias `<prefix>-runs`."""
+    """The indexes of one prefix: `<prefix>-runs-YYYY.MM`, all of them behind the alias `<prefix>-runs`.
+
+    The pages of long runs stand in `<prefix>-pages-YYYY.MM`.
+    """
 
     def __init__(self, prefix: str) -> None:
         self.alias = f"{prefix}-runs"
+        self._pages = f"{prefix}-pages"
 
     def of(self, run_id: str) -> str:
         """The index of the month in which the run id was made; one for ids of another form or of a wild time."""
-        moment = run_started_at(run_id)
-        month = f"{moment:%Y.%m}" if moment and moment.year in _YEARS else _OTHER_MONTH
-        return f"{self.alias}-{month}"
+        return f"{self.alias}-{_month(run_id)}"
 
-    async def create_template(self, client: Client) -> None:
-        """Create or renew the index template; indexes that exist keep their mapping."""
-        path = f"/_index_template/{self.alias}"
-        try:
-            present = await client.request("GET", path, _Templates)
-        except AnswerError as error:
-            if error.status != _NOT_FOUND:
-                raise
-        else:
-            if any(each.index_template.version >= VERSION for each in present.index_templates):
-                return
-        await client.request("PUT", path, dict[str, Any], msgspec.json.encode(self._template()))
+    def page(self, run_id: str, page: str) -> dict[str, str]:
+        """Where a page is, as requests name it. Its id is short and plain, whatever the run's may be."""
+        digest = hashlib.blake2b(run_id.encode(), digest_size=16).hexdigest()
+        return {"_index": f"{self._pages}-{_month(run_id)}", "_id": f"{digest}-{page}"}
 
-    def _template(self) -> dict[str, Any]:
-        return {
-            "index_patterns": [f"{self.alias}-*"],
-            "priority": 500,
-            "version": VERSION,
-            "template": {"settings": _SETTINGS, "mappings": _MAPPINGS, "aliases": {self.alias: {}}},
-        }
+    async def create_templates(self, client: Client) -> None:
+        """Create or renew the index templates; indexes that exist keep their mapping."""
+        for alias, settings, mappings in (
+            (self.alias, _SETTINGS, _MAPPINGS),
+            (self._pages, _PAGE_SETTINGS, _PAGE_MAPPINGS),
+        ):
+            await _create_template(client, alias, settings, mappings)
+
+
+def _month(run_id: str) -> str:
+    moment = run_started_at(run_id)
+    return f"{moment:%Y.%m}" if moment and moment.year in _YEARS else _OTHER_MONTH
+
+
+async def _create_template(client: Client, alias: str, settings: dict[str, Any], mappings: dict[str, Any]) -> None:
+    path = f"/_index_template/{alias}"
+    try:
+        present = await client.request("GET", path, _Templates)
+    except AnswerError as error:
+        if error.status != _NOT_FOUND:
+            raise
+    else:
+        if any(each.index_template.version >= VERSION for each in present.index_templates):
+            return
+    template = {
+        "index_patterns": [f"{alias}-*"],
+        "priority": 500,
+        "version": VERSION,
+        "template": {"settings": settings, "mappings": mappings, "aliases": {alias: {}}},
+    }
+    await client.request("PUT", path, dict[str, Any], msgspec.json.encode(template))
+
+
+def fields_of_page(run_id: str, page: str, piece: Piece) -> dict[str, Any]:
+    """What is kept of a page: names as in the mapping."""
+    return {
+        "run_id": run_id,
+        "page": page,
+        "digest": piece.digest.decode(),
+        "text": piece.text,
+        "body": piece.body.decode(),
+    }
 
 
 def fields_of(entry: Entry) -> dict[str, Any]:

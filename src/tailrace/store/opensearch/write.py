@@ -1,194 +1,174 @@
-"""Joining documents into the indexes: read, join, write on condition, and again what another writer came before."""
+"""Joining documents into the indexes: join with what stands there, write on condition, and again where that failed.
+
+Most runs are new, and those that are not were mostly written a moment ago by this writer. So a run is written first as
+if it were new, or on top of what is known of it, and read only when the condition of that write failed.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, Literal
 
 import anyio
-import msgspec
 
-from tailrace.document import Document
+from tailrace.document import Document, shape
 from tailrace.errors import StoreError
 from tailrace.store import Rejected
-from tailrace.store.entry import Entry, merged
-from tailrace.store.opensearch.client import PASSING, TOO_LARGE, AnswerError, Client
+from tailrace.store.entry import Entry
+from tailrace.store.opensearch.bulk import ABSENT, BULK_BYTES, CONFLICT, Outcome, Present, Source, lines, read, send
+from tailrace.store.opensearch.client import Client
 from tailrace.store.opensearch.indexes import Indexes, fields_of
+from tailrace.store.opensearch.known import Known
+from tailrace.store.opensearch.long import merge_long
+from tailrace.store.pieces import LongMerge, merged
 
-_READ_AT_ONCE = 100  # runs; their present documents are in memory together
-_BULK_BYTES = 5 << 20
+_AT_ONCE = 100  # runs
+_IN_FLIGHT = 2  # batches: while the server works on one, the other is made ready
 _ROUNDS = 10
-_CONFLICT = 409
-_BAD_REQUEST = 400
-_MISSING_INDEX = "index_not_found_exception"
 
 
-class _Failure(msgspec.Struct, frozen=True):
-    type: str = ""
-    reason: str = ""
+class Writer:
+    """Merges into one cluster. Any number of tasks may use it at once."""
+
+    def __init__(self, client: Client, indexes: Indexes) -> None:
+        self._client = client
+        self._indexes = indexes
+        self._known = Known()
+
+    async def merge(self, documents: Iterable[Document]) -> list[Rejected]:
+        """Join each document, of different runs, with the stored one.
+
+        Raises:
+            StoreError: as `Store.merge`; retryable also where conflicts or a busy server outlast the attempts.
+        """
+        rejected: list[Rejected] = []
+        failures: list[StoreError] = []
+        left = iter(documents)
+
+        async def work() -> None:
+            try:
+                while not failures and (batch := list(islice(left, _AT_ONCE))):
+                    rejected.extend(await self._merge_batch(batch))
+            except StoreError as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(_IN_FLIGHT):
+                group.start_soon(work)
+        if failures:
+            raise failures[0]
+        return rejected
+
+    async def _merge_batch(self, pending: Sequence[Document]) -> list[Rejected]:
+        rounds = _Batch(self._client, self._indexes, self._known)
+        for attempt in range(_ROUNDS):
+            if attempt:
+                await anyio.sleep(_pause(attempt, rounds.last))
+            pending = await rounds.write(pending)
+            if not pending:
+                return rounds.rejected
+        what = f"the store at {self._client.name} did not take {len(pending)} runs in {_ROUNDS} attempts: {rounds.last}"
+        raise StoreError(what, retryable=True)
 
 
-class _Source(msgspec.Struct, frozen=True):
-    body: str
+class _Batch:
+    """The attempts to write some documents."""
 
+    def __init__(self, client: Client, indexes: Indexes, known: Known) -> None:
+        self._client = client
+        self._indexes = indexes
+        self._known = known
+        self._to_read: set[str] = set()
+        self._again: list[Document] = []
+        self.rejected: list[Rejected] = []
+        self.last = Outcome(0)
+        """Why what is left was not written."""
 
-class Present(msgspec.Struct, frozen=True):
-    """A run as it stands in its index, with what a conditional write must name; all None if it is not there."""
+    async def write(self, pending: Sequence[Document]) -> list[Document]:
+        """Those that must be tried again."""
+        present = await self._read(pending)
+        self._to_read, self._again = set(), []
+        writes: list[tuple[Document, Entry, bytes]] = []
+        for given in pending:
+            run_id = given.run_id
+            stored = present.get(run_id) or self._known.get(run_id)
+            outcome = merged(given, stored.body if stored else None)
+            if isinstance(outcome, Rejected):
+                self.rejected.append(outcome)
+            elif isinstance(outcome, Entry):
+                target = {"_index": self._indexes.of(run_id), "_id": run_id}
+                writes.append((given, outcome, lines(target, fields_of(outcome), stored or ABSENT)))
+                writes = await self._send_if_full(writes)
+            elif run_id not in present:
+                # What is only assumed suffices for a write on condition, not for leaving it, nor for pages.
+                self._read_first(given)
+            elif isinstance(outcome, LongMerge):
+                await self._write_long(given, outcome, present[run_id])
+        await self._send(writes)
+        return self._again
 
-    source: _Source | None = msgspec.field(name="_source", default=None)
-    seq_no: int | None = msgspec.field(name="_seq_no", default=None)
-    primary_term: int | None = msgspec.field(name="_primary_term", default=None)
-    error: _Failure | None = None
+    async def _read(self, pending: Sequence[Document]) -> dict[str, Present]:
+        wanted = [
+            given.run_id for given in pending if given.run_id in self._to_read or (self._known.is_long(given.run_id))
+        ]
+        targets = [{"_index": self._indexes.of(run_id), "_id": run_id} for run_id in wanted]
+        return dict(zip(wanted, await read(self._client, targets, "body"), strict=True))
 
-    @property
-    def body(self) -> bytes | None:
-        return self.source.body.encode() if self.source else None
+    def _read_first(self, given: Document) -> None:
+        self._known.forget(given.run_id)
+        self._to_read.add(given.run_id)
+        self._again.append(given)
+        self.last = Outcome(CONFLICT)
 
-
-class _PresentRuns(msgspec.Struct, frozen=True):
-    docs: list[Present]
-
-
-class _Outcome(msgspec.Struct, frozen=True):
-    status: int
-    error: _Failure = _Failure()
-
-
-class _Outcomes(msgspec.Struct, frozen=True):
-    items: list[dict[str, _Outcome]]
-
-
-class _Write(msgspec.Struct, frozen=True):
-    given: Document
-    lines: bytes
-
-
-async def read_present(client: Client, indexes: Indexes, run_ids: Sequence[str]) -> dict[str, Present]:
-    """Each run as last written, whether refreshed or not."""
-    wanted = {"docs": [{"_index": indexes.of(run_id), "_id": run_id} for run_id in run_ids]}
-    answer = await client.request("POST", "/_mget", _PresentRuns, msgspec.json.encode(wanted), {"_source": "body"})
-    for present in answer.docs:
-        if present.error is not None and present.error.type != _MISSING_INDEX:
-            what = f"the store at {client.name} could not read: {present.error.type}: {present.error.reason}"
-            raise StoreError(what, retryable=True)
-    return dict(zip(run_ids, answer.docs, strict=True))
-
-
-async def merge_runs(client: Client, indexes: Indexes, runs: dict[str, Document]) -> list[Rejected]:
-    """Join each document with the stored one.
-
-    Raises:
-        StoreError: as `Store.merge`; retryable also where conflicts or a busy server outlast the attempts.
-    """
-    rejected: list[Rejected] = []
-    left = iter(runs.items())
-    while batch := dict(islice(left, _READ_AT_ONCE)):
-        rejected += await _merge_batch(client, indexes, batch)
-    return rejected
-
-
-async def _merge_batch(client: Client, indexes: Indexes, pending: dict[str, Document]) -> list[Rejected]:
-    rejected: list[Rejected] = []
-    last = _Outcome(0)
-    for attempt in range(_ROUNDS):
-        if attempt:
-            await anyio.sleep(_pause(attempt, last))
-        writes = await _plan(client, indexes, pending, rejected)
-        pending = {}
-        for write, outcome in await _send(client, writes):
-            verdict = _judge(outcome)
-            if verdict == "again":
-                pending[write.given.run_id] = write.given
-                last = outcome
-            elif verdict == "never":
-                rejected.append(Rejected(write.given, f"{outcome.error.type}: {outcome.error.reason}"))
-            elif verdict == "stop":
-                raise StoreError(f"the store at {client.name} refused a write: {_shown(outcome)}", retryable=False)
-        if not pending:
-            return rejected
-    what = f"the store at {client.name} did not take {len(pending)} runs in {_ROUNDS} attempts: {_shown(last)}"
-    raise StoreError(what, retryable=True)
-
-
-async def _plan(
-    client: Client, indexes: Indexes, pending: dict[str, Document], rejected: list[Rejected]
-) -> list[_Write]:
-    """What must be written, on the condition that nobody else writes first."""
-    present = await read_present(client, indexes, list(pending))
-    writes = []
-    for run_id, given in pending.items():
-        outcome = merged(given, present[run_id].body)
+    async def _write_long(self, given: Document, long: LongMerge, present: Present) -> None:
+        self._known.note_long(given.run_id)
+        outcome = await merge_long(self._client, self._indexes, given, long, present)
         if isinstance(outcome, Rejected):
-            rejected.append(outcome)
-        elif outcome is not None:
-            writes.append(_Write(given, _lines(indexes.of(run_id), outcome, present[run_id])))
-    return writes
+            self.rejected.append(outcome)
+        else:
+            self._settle(given, None, outcome)
+
+    async def _send_if_full(self, writes: list[tuple[Document, Entry, bytes]]) -> list[tuple[Document, Entry, bytes]]:
+        *others, last = writes
+        if not others or sum(len(each[2]) for each in writes) <= BULK_BYTES:
+            return writes
+        await self._send(others)
+        return [last]
+
+    async def _send(self, writes: Sequence[tuple[Document, Entry, bytes]]) -> None:
+        if writes:
+            outcomes = await send(self._client, [each[2] for each in writes])
+            for (given, entry, _), outcome in zip(writes, outcomes, strict=True):
+                self._settle(given, entry, outcome)
+
+    def _settle(self, given: Document, entry: Entry | None, outcome: Outcome) -> None:
+        verdict = outcome.verdict
+        if verdict == "done":
+            self._keep(entry, outcome)
+        elif verdict == "again":
+            if outcome.status == CONFLICT:
+                self._read_first(given)
+            else:
+                self._again.append(given)
+            self.last = outcome
+        elif verdict == "never":
+            self.rejected.append(Rejected(given, f"{outcome.error.type}: {outcome.error.reason}"))
+        else:
+            raise StoreError(f"the store at {self._client.name} refused a write: {outcome}", retryable=False)
+
+    def _keep(self, entry: Entry | None, outcome: Outcome) -> None:
+        """Open runs are written again soon; of others little more is to come."""
+        if entry is None:
+            return
+        if entry.summary.state == shape.OPEN and outcome.seq_no is not None:
+            written = Present(Source(entry.body.decode()), outcome.seq_no, outcome.primary_term)
+            self._known.keep(entry.summary.run_id, written)
+        else:
+            self._known.forget(entry.summary.run_id)
 
 
-def _lines(index: str, entry: Entry, present: Present) -> bytes:
-    target: dict[str, Any] = {"_index": index, "_id": entry.summary.run_id}
-    if present.source is None:
-        action = {"create": target}
-    else:
-        action = {"index": {**target, "if_seq_no": present.seq_no, "if_primary_term": present.primary_term}}
-    return msgspec.json.encode(action) + b"\n" + msgspec.json.encode(fields_of(entry)) + b"\n"
-
-
-async def _send(client: Client, writes: Sequence[_Write]) -> list[tuple[_Write, _Outcome]]:
-    outcomes = []
-    for bulk in _bulks(writes):
-        outcomes += await _send_bulk(client, bulk)
-    return outcomes
-
-
-def _bulks(writes: Sequence[_Write]) -> Iterator[list[_Write]]:
-    """Parts of at most `_BULK_BYTES`; a larger write goes alone."""
-    bulk: list[_Write] = []
-    size = 0
-    for write in writes:
-        if bulk and size + len(write.lines) > _BULK_BYTES:
-            yield bulk
-            bulk, size = [], 0
-        bulk.append(write)
-        size += len(write.lines)
-    if bulk:
-        yield bulk
-
-
-async def _send_bulk(client: Client, writes: list[_Write]) -> list[tuple[_Write, _Outcome]]:
-    body = b"".join(write.lines for write in writes)
-    wanted = {"filter_path": "items.*.status,items.*.error.type,items.*.error.reason"}
-    try:
-        answer = await client.request("POST", "/_bulk", _Outcomes, body, wanted)
-    except AnswerError as error:
-        if error.status == TOO_LARGE and len(writes) > 1:
-            half = len(writes) // 2
-            return await _send_bulk(client, writes[:half]) + await _send_bulk(client, writes[half:])
-        if error.status == TOO_LARGE or error.status in PASSING:
-            return [(write, _Outcome(error.status, _Failure("refused", str(error)))) for write in writes]
-        raise
-    outcomes = [outcome for item in answer.items for outcome in item.values()]
-    return list(zip(writes, outcomes, strict=True))
-
-
-def _judge(outcome: _Outcome) -> Literal["done", "again", "never", "stop"]:
-    status, failure = outcome.status, outcome.error
-    if status < 300:  # noqa: PLR2004 - success in HTTP
-        return "done"
-    # Also what concerns the cluster, not the document: it passes when someone frees disk space or raises a limit.
-    blocked = failure.type == "cluster_block_exception" or "maximum shards open" in failure.reason
-    if status == _CONFLICT or status in PASSING or blocked:
-        return "again"
-    return "never" if status in (_BAD_REQUEST, TOO_LARGE) else "stop"
-
-
-def _pause(attempt: int, last: _Outcome) -> float:
+def _pause(attempt: int, last: Outcome) -> float:
     """Seconds. Writers in conflict only need to fall out of step; a busy server needs rest."""
-    longest = 0.02 * attempt if last.status == _CONFLICT else min(0.1 * 2**attempt, 3.0)
+    longest = 0.02 * attempt if last.status == CONFLICT else min(0.1 * 2**attempt, 3.0)
     return random.uniform(longest / 2, longest)  # noqa: S311
-
-
-def _shown(outcome: _Outcome) -> str:
-    return f"{outcome.status} {outcome.error.type}: {outcome.error.reason}"
