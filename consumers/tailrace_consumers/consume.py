@@ -58,7 +58,13 @@ class _Running:
         self._retry = Retry(Progress(plan.name), report)
         letters = DeadLetters(bus, topics.dead, plan.name)
         self.runner: Runner[Any] = Runner(
-            plan.stage, sink, letters, self._retry, backlog=self._backlog, max_records=plan.max_records
+            plan.stage,
+            sink,
+            letters,
+            self._retry,
+            backlog=self._backlog,
+            max_records=plan.max_records,
+            max_dead_per_minute=config.consume.max_dead_per_minute,
         )
 
     async def _backlog(self) -> int:

@@ -39,7 +39,8 @@ class Stage(Protocol[Item_co]):
     def feed(self, records: Sequence[Received], now: float) -> Iterable[Item_co | DeadLetter]:
         """Take records in; what can be said at once is given back. Records that can never be read are dead letters.
 
-        Any exception means that one of the records is poison: the runner feeds them again one by one to find it.
+        Any exception means that one of the records is poison: the runner feeds them again in halves to find it. What
+        was given back before the exception is written, so only a generator may fail behind output that counts.
         """
         ...
 

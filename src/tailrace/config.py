@@ -23,6 +23,7 @@ _ENV_FOREIGN = ("TAILRACE_TEST_",)
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _IN_MEMORY = "'internal' with the bus memory:, which other processes cannot reach"
+_INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _DAY = 86_400.0
 _LONG = 36_500 * _DAY
 
@@ -80,6 +81,16 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     their later events follow as partial documents, which the index stage joins."""
 
 
+class ConsumeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How consumers run, whichever stage it is."""
+
+    instance: str | None = None
+    """A worker's name in its Kafka group, its own among the workers of a stage and the same after a restart: one that
+    is back within the bus's `session_timeout_ms` goes on with its partitions, and the others never stop."""
+    max_dead_per_minute: int = 1000
+    """A stage that sends this many records to dead letters within a minute stops and says so; 0: it never does."""
+
+
 class RedactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is masked in payloads before they leave the process, beside the built-in keys and patterns."""
 
@@ -117,6 +128,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolSettings = SpoolSettings()
     sample: SampleSettings = SampleSettings()
     aggregate: AggregateSettings = AggregateSettings()
+    consume: ConsumeSettings = ConsumeSettings()
     redact: RedactSettings = RedactSettings()
 
     @property
@@ -263,6 +275,7 @@ def _explain(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
 
 def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
     topics, spool, sample, aggregate = config.topics, config.spool, config.sample, config.aggregate
+    consume = config.consume
     checks = (
         ("workflow_name", bool(config.workflow_name), "a name that is not empty"),
         ("publish", not (config.publish == "companion" and config.bus_url.startswith("memory:")), _IN_MEMORY),
@@ -281,11 +294,17 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("aggregate.live_after", _within(aggregate.live_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.abandon_after", _within(aggregate.abandon_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
+        ("consume.instance", _fits(_INSTANCE, consume.instance), "1 to 200 of the characters A-Z a-z 0-9 . _ -"),
+        ("consume.max_dead_per_minute", consume.max_dead_per_minute >= 0, "0 or more"),
     )
     for key, ok, wanted in checks:
         if not ok:
             source = origins.get(key, "the defaults")
             raise ConfigError(f"setting {key!r} from {source} is out of range; it takes {wanted}")
+
+
+def _fits(pattern: re.Pattern[str], value: str | None) -> bool:
+    return value is None or pattern.fullmatch(value) is not None
 
 
 def _within(value: float | None, low: float, high: float) -> bool:

@@ -24,6 +24,8 @@ class Progress(msgspec.Struct):
     dead: int = 0
     """Records sent to `<prefix>.dead`."""
     retries: int = 0
+    rebalances: int = 0
+    """How often partitions were taken away from it."""
     lag: int | None = None
     """Records not yet committed; None where not known."""
     counts: dict[str, int] = {}

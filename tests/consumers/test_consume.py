@@ -95,7 +95,7 @@ async def test_what_is_no_event_ends_among_the_dead_letters(config):
 
 
 async def test_a_stage_that_cannot_go_on_says_so_and_ends_the_others(config):
-    await publish(config, raw=[b"nonsense"] * 100)
+    await publish(config, raw=[b"nonsense"] * 1000)
     with anyio.fail_after(20), pytest.raises(TailraceError, match="sample stops"):
         await find_consumer("all")(config)
 
