@@ -23,6 +23,7 @@ _COMMANDS = {
     "consume": "tailrace.cli.consume:consume",
     "ship": "tailrace.cli.ship:ship",
     "topics": "tailrace.cli.topics:topics",
+    "dead": "tailrace.cli.dead:dead",
     "doctor": "tailrace.cli.doctor:doctor",
 }
 
