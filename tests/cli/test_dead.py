@@ -7,7 +7,7 @@ import pytest
 from tailrace.bus import Record
 from tailrace.bus.topics import Topics
 from tailrace.event import encode
-from tests.cli.conftest import CommandLine
+from tests.cli.conftest import InThisProcess
 from tests.cli.story import RUN, finished
 
 TOPICS = Topics("tailrace")
@@ -22,9 +22,9 @@ def listed(tailrace, *options):
 
 
 @pytest.fixture
-def with_nonsense(tailrace):
-    tailrace.publish_records(Record(EVENTS, b"k", NONSENSE, (("traceparent", b"00-1"),)))
-    return tailrace
+def with_nonsense(quick):
+    quick.publish_records(Record(EVENTS, b"k", NONSENSE, (("traceparent", b"00-1"),)))
+    return quick
 
 
 def test_a_record_that_nobody_can_read_is_listed_with_where_from_and_why(with_nonsense):
@@ -66,10 +66,10 @@ def test_a_letter_that_is_not_there_fails_and_says_where_to_look(with_nonsense):
         assert result.stderr == "tailrace: no dead letter is named '7:7'; `tailrace dead list` names them\n"
 
 
-def test_without_dead_letters_it_says_so(tailrace):
-    tailrace.publish(finished())
-    assert tailrace("dead", "list").stderr == "tailrace: no dead letters\n"
-    assert tailrace("dead", "redrive", "--all").stderr == "tailrace: no dead letter is to be sent back\n"
+def test_without_dead_letters_it_says_so(quick):
+    quick.publish(finished())
+    assert quick("dead", "list").stderr == "tailrace: no dead letters\n"
+    assert quick("dead", "redrive", "--all").stderr == "tailrace: no dead letter is to be sent back\n"
 
 
 def test_redriving_asks_which(with_nonsense):
@@ -88,41 +88,41 @@ def test_what_dies_again_is_known_and_left_alone_by_the_next_redriving(with_nons
     assert [letter["redriven"] for letter in listed(with_nonsense)] == [2, 1, 0]
 
 
-def test_a_redriven_event_completes_its_run_and_twice_changes_nothing(tailrace):
+def test_a_redriven_event_completes_its_run_and_twice_changes_nothing(quick):
     *others, last = finished().events
     told = {"tr-topic": EVENTS, "tr-partition": "0", "tr-offset": "99", "tr-stage": "sample", "tr-error": "a bug"}
     headers = tuple((name, text.encode()) for name, text in told.items())
-    tailrace.publish_records(
+    quick.publish_records(
         *(Record(EVENTS, e.run.encode(), encode(e)) for e in others),
         Record(TOPICS.dead, last.run.encode(), encode(last), headers),
     )
-    assert not json.loads(tailrace("show", RUN, "-o", "json").stdout)["integrity"]["complete"]
-    tried = tailrace("dead", "redrive", "--stage", "sample", "--dry-run")
+    assert not json.loads(quick("show", RUN, "-o", "json").stdout)["integrity"]["complete"]
+    tried = quick("dead", "redrive", "--stage", "sample", "--dry-run")
     assert tried.stdout == f"1 letter would go back to {EVENTS}\n"
-    assert tailrace("dead", "redrive", "0:0").returncode == 0
-    whole = tailrace("show", RUN, "-o", "json").stdout
+    assert quick("dead", "redrive", "0:0").returncode == 0
+    whole = quick("show", RUN, "-o", "json").stdout
     assert json.loads(whole)["integrity"]["complete"]
-    assert tailrace("dead", "redrive", "--all").returncode == 0
-    assert tailrace("show", RUN, "-o", "json").stdout == whole
+    assert quick("dead", "redrive", "--all").returncode == 0
+    assert quick("show", RUN, "-o", "json").stdout == whole
 
 
-def test_what_does_not_come_from_a_topic_of_the_prefix_or_has_no_value_stays(tailrace):
-    tailrace.publish_records(
+def test_what_does_not_come_from_a_topic_of_the_prefix_or_has_no_value_stays(quick):
+    quick.publish_records(
         Record(TOPICS.dead, b"1", b"v", (("tr-topic", b"payroll"),)),
         Record(TOPICS.dead, b"2", b"v", (("tr-topic", TOPICS.dead.encode()),)),
         Record(TOPICS.dead, b"3", b"", (("tr-topic", EVENTS.encode()), ("tr-size", b"2000000"))),
         Record(TOPICS.dead, b"4", b"v"),
     )
-    result = tailrace("dead", "redrive", "--all")
+    result = quick("dead", "redrive", "--all")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.count("it stays") == 4
     assert "1.9 MiB" in result.stderr
-    topics = [json.loads(line)["name"] for line in tailrace("topics", "list", "-o", "json").stdout.splitlines()]
+    topics = [json.loads(line)["name"] for line in quick("topics", "list", "-o", "json").stdout.splitlines()]
     assert "payroll" not in topics
 
 
-def test_letters_are_listed_and_redriven_on_kafka(tmp_path, kafka_url, prefix):
-    tailrace = CommandLine(tmp_path, bus=kafka_url, prefix=prefix)
+def test_letters_are_listed_and_redriven_on_kafka(tmp_path, capfd, kafka_url, prefix):
+    tailrace = InThisProcess(tmp_path, capfd, bus=kafka_url, prefix=prefix)
     topics = Topics(prefix)
     told = (("tr-topic", topics.events("w").encode()), ("tr-stage", b"sample"))
     tailrace.publish_records(*(Record(topics.dead, b"k%d" % n, b"v%d" % n, told) for n in range(3)))
