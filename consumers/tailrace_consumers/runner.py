@@ -34,14 +34,17 @@ _log = logging.getLogger("tailrace.consumers")
 
 
 class Pulse(msgspec.Struct):
-    """Where the loop is, for those who judge by progress whether it works. Times are those of the runner's clock."""
+    """Where the loop is, for those who judge by progress whether it works."""
 
     turned_at: float
-    """When the loop last came round; while `Progress.note` says why it waits, it need not."""
+    """When the loop last came round, by the monotonic clock; while `Progress.note` says why it waits, it need not."""
+    turned: bool = False
+    """Whether it ever did."""
     active: bool = False
     """Whether it reads for its group, or stands by."""
     uncommitted_since: float | None = None
-    """The last commit, or the first record after it, as long as something is read and not committed; else None."""
+    """Of the last commit, or the first record after it, while something is read and not committed; by the runner's
+    clock."""
     read_upto: dict[Partition, float] = {}
     """The bus's time of the newest record read, of each partition held."""
 
@@ -63,7 +66,7 @@ class Runner(Generic[Item]):
         patience: float = 5.0,
     ) -> None:
         """`backlog` counts the records not committed; `patience` is for how long another member is waited for."""
-        self.pulse = Pulse(clock())
+        self.pulse = Pulse(time.monotonic())
         self._stage = stage
         self._sink = sink
         self._dead_letters = dead_letters
@@ -114,7 +117,7 @@ class Runner(Generic[Item]):
             subscription = await self._connect(connect)
             while subscription and not self._stopping and not caught_up:
                 batch = await self._receive(subscription, wait=wait)
-                self.pulse.turned_at, self.pulse.active = self._clock(), subscription.active
+                self._note_turn(active=subscription.active)
                 if until == "caught_up" and not subscription.active:
                     if await self.measure_lag() == 0 or anyio.current_time() >= patient_until:
                         return
@@ -220,6 +223,9 @@ class Runner(Generic[Item]):
             self._committed.update(moved)
             self._note_commit()
         self._commit_at = self._clock() + _COMMIT_EVERY
+
+    def _note_turn(self, *, active: bool) -> None:
+        self.pulse.turned_at, self.pulse.turned, self.pulse.active = time.monotonic(), True, active
 
     def _note_commit(self) -> None:
         waits = any(self._committed.get(at) != position for at, position in self._positions.items())

@@ -65,5 +65,9 @@ class Stage(Protocol[Item_co]):
         ...
 
     def counts(self) -> Mapping[str, int]:
-        """What it has counted or holds, by name, for people."""
+        """What it has counted or holds, by name, for people and for metrics.
+
+        Names with a metric of their own: `runs` or `undecided` (held now), `held_bytes`, and the decisions so far:
+        `kept_by_<reason>`, `dropped`, `dropped_by_<reason>`.
+        """
         ...

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,9 @@ _ENV_FOREIGN = ("TAILRACE_TEST_",)
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _IN_MEMORY = "'internal' with the bus memory:, which other processes cannot reach"
+_ADDRESS = re.compile(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):)?([0-9]{1,5})")
+_LOOPBACK = "127.0.0.1"
+_LAST_PORT = 65535
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _DAY = 86_400.0
 _LONG = 36_500 * _DAY
@@ -81,6 +84,24 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     their later events follow as partial documents, which the index stage joins."""
 
 
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str | int) -> Address | None:
+        """`PORT`, on this host alone, or `HOST:PORT`; None if it is neither."""
+        match = _ADDRESS.fullmatch(str(text))
+        if match is None or int(match[2]) > _LAST_PORT:
+            return None
+        return cls((match[1] or _LOOPBACK).strip("[]"), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class ConsumeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How consumers run, whichever stage it is."""
 
@@ -89,6 +110,8 @@ class ConsumeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is back within the bus's `session_timeout_ms` goes on with its partitions, and the others never stop."""
     max_dead_per_minute: int = 1000
     """A stage that sends this many records to dead letters within a minute stops and says so; 0: it never does."""
+    metrics: str | int | None = None
+    """`PORT`, on this host alone, or `HOST:PORT`, at which a consumer serves `/metrics`, `/livez` and `/readyz`."""
 
 
 class RedactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -296,6 +319,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
         ("consume.instance", _fits(_INSTANCE, consume.instance), "1 to 200 of the characters A-Z a-z 0-9 . _ -"),
         ("consume.max_dead_per_minute", consume.max_dead_per_minute >= 0, "0 or more"),
+        ("consume.metrics", consume.metrics is None or Address.parse(consume.metrics), "a port, or host:port"),
     )
     for key, ok, wanted in checks:
         if not ok:

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Annotated, Self
 
+import msgspec
 from cyclopts import Parameter
 from rich.live import Live
 from rich.text import Text
@@ -14,8 +15,9 @@ from rich.text import Text
 from tailrace.cli.escape import escape
 from tailrace.cli.output import say, stderr
 from tailrace.cli.wording import counted
-from tailrace.config import load
+from tailrace.config import Address, Config, load
 from tailrace.consumer import Progress, find_consumer
+from tailrace.errors import ConfigError
 
 _PLAIN_EVERY = 30.0
 """Seconds between two lines of one stage where there is no terminal."""
@@ -23,15 +25,28 @@ _PLAIN_EVERY = 30.0
 
 async def consume(
     stage: Annotated[str, Parameter(help="`sample`, `aggregate`, `index`, or `all` of them in one process.")],
+    *,
+    metrics: Annotated[
+        str | None, Parameter(help="Serve /metrics, /livez and /readyz at `PORT` of this host, or at `HOST:PORT`.")
+    ] = None,
 ) -> None:
     """Run a stage until Ctrl-C or SIGTERM; what it holds is then written and committed first."""
-    config = load()
+    config = _with_metrics(load(), metrics)
     consumer = find_consumer(stage)
-    logging.getLogger("tailrace").addHandler(_Say(logging.WARNING))
+    logging.getLogger("tailrace.consumers").setLevel(logging.INFO)
+    logging.getLogger("tailrace").addHandler(_Say(logging.INFO))
     with _Board() as board:
         final = await consumer(config, report=board.show)
     for progress in final:
         say(described(progress))
+
+
+def _with_metrics(config: Config, metrics: str | None) -> Config:
+    if metrics is None:
+        return config
+    if Address.parse(metrics) is None:
+        raise ConfigError(f"--metrics takes a port, or host:port, not {metrics!r}")
+    return msgspec.structs.replace(config, consume=msgspec.structs.replace(config.consume, metrics=metrics))
 
 
 def described(progress: Progress) -> str:
