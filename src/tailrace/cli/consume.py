@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Annotated, Self
 
 import msgspec
@@ -15,6 +18,7 @@ from rich.text import Text
 from tailrace.cli.escape import escape
 from tailrace.cli.output import say, stderr
 from tailrace.cli.wording import counted
+from tailrace.cli.workers import planned, supervise
 from tailrace.config import Address, Config, load
 from tailrace.consumer import Progress, find_consumer
 from tailrace.errors import ConfigError
@@ -29,24 +33,37 @@ async def consume(
     metrics: Annotated[
         str | None, Parameter(help="Serve /metrics, /livez and /readyz at `PORT` of this host, or at `HOST:PORT`.")
     ] = None,
-) -> None:
-    """Run a stage until Ctrl-C or SIGTERM; what it holds is then written and committed first."""
-    config = _with_metrics(load(), metrics)
+    workers: Annotated[int, Parameter(help="So many processes, which share the partitions of a Kafka bus.")] = 1,
+    instance: Annotated[str | None, Parameter(help="A name of its own in its Kafka group, kept over restarts.")] = None,
+    supervisor: Annotated[int | None, Parameter(show=False)] = None,
+) -> int:
+    """Run a stage until Ctrl-C or SIGTERM; what it holds is then written and committed first.
+
+    With `--workers`, a process that dies is started again; the ports of `--metrics` count up from the one given, and
+    `--instance` is followed by the worker's number.
+    """
+    config = _with_options(load(), metrics, instance)
     consumer = find_consumer(stage)
+    if workers < 1:
+        raise ConfigError(f"--workers takes 1 or more, not {workers}")
+    if workers > 1:
+        if config.bus_url.startswith("sqlite:"):
+            say(f"on a SQLite bus one worker reads at a time; the other {workers - 1} stand by for it to end")
+        return await supervise(planned(config, stage, workers))
     logging.getLogger("tailrace.consumers").setLevel(logging.INFO)
     logging.getLogger("tailrace").addHandler(_Say(logging.INFO))
     with _Board() as board:
-        final = await consumer(config, report=board.show)
+        final = await consumer(config, report=board.show if supervisor is None else _Leaving(supervisor, board.show))
     for progress in final:
         say(described(progress))
+    return 0
 
 
-def _with_metrics(config: Config, metrics: str | None) -> Config:
-    if metrics is None:
-        return config
-    if Address.parse(metrics) is None:
+def _with_options(config: Config, metrics: str | None, instance: str | None) -> Config:
+    if metrics is not None and Address.parse(metrics) is None:
         raise ConfigError(f"--metrics takes a port, or host:port, not {metrics!r}")
-    return msgspec.structs.replace(config, consume=msgspec.structs.replace(config.consume, metrics=metrics))
+    given = {name: value for name, value in (("metrics", metrics), ("instance", instance)) if value is not None}
+    return msgspec.structs.replace(config, consume=msgspec.structs.replace(config.consume, **given))
 
 
 def described(progress: Progress) -> str:
@@ -59,6 +76,21 @@ def described(progress: Progress) -> str:
     if progress.retries:
         parts.append(f"{progress.retries:,} retries")
     return ", ".join(parts) + (f" - waits: {progress.note}" if progress.note else "")
+
+
+class _Leaving:
+    """Ends a worker in order once its supervisor is gone, which could not tell it."""
+
+    def __init__(self, supervisor: int, show: Callable[[Progress], None]) -> None:
+        self._supervisor = supervisor
+        self._show = show
+        self._left = False
+
+    def __call__(self, progress: Progress) -> None:
+        if not self._left and os.getppid() != self._supervisor:
+            self._left = True
+            signal.raise_signal(signal.SIGTERM)
+        self._show(progress)
 
 
 class _Say(logging.Handler):
