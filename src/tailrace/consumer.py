@@ -1,17 +1,21 @@
-"""What a consumer is to the command line: the object behind an entry point of the group `tailrace.consumers`."""
+"""What consumers are to the command line: the objects behind entry points of the group `tailrace.consumers`, and of
+`tailrace.operations`, whose commands do a consumer's work once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
+from tailrace.bus import Bus, Start
 from tailrace.config import Config
 from tailrace.errors import ConfigError
 
 GROUP = "tailrace.consumers"
+OPERATIONS = "tailrace.operations"
 
 
 class Progress(msgspec.Struct):
@@ -62,8 +66,69 @@ def find_consumer(name: str) -> Consumer:
     Raises:
         ConfigError: there is none; names those that are installed.
     """
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in points:
-        raise ConfigError(f"no consumer is named {name!r}; installed: {', '.join(sorted(points)) or 'none'}")
-    consumer: Consumer = points[name].load()
+    consumer: Consumer = _load(GROUP, "consumer", name)
     return consumer
+
+
+class Rebuild(Protocol):
+    """Fills `config.store_url` from the documents on `config.bus_url`; the entry point `rebuild`."""
+
+    async def __call__(
+        self, config: Config, *, since: Start = "earliest", report: Callable[[Progress], None] | None = None
+    ) -> Progress:
+        """Returns when all that is there is joined into the store; `dead` counts what could not be.
+
+        Raises:
+            TailraceError: it cannot go on; what may pass is retried. Doing it again is the way to go on.
+        """
+        ...
+
+
+class RestoreReport(Protocol):
+    """What a restore did."""
+
+    @property
+    def restored(self) -> Mapping[str, int]:
+        """Run id -> its events that were found."""
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """Runs of which the bus has no event."""
+
+    @property
+    def incomplete(self) -> Sequence[str]:
+        """Runs of which the bus no longer has the beginning."""
+
+
+class Restore(Protocol):
+    """Passes on what the events topics have of runs that the sampler dropped; the entry point `restore`."""
+
+    async def __call__(self, config: Config, bus: Bus, run_ids: Sequence[str]) -> RestoreReport:
+        """Returns when what was found is on the bus for the other consumers.
+
+        Raises:
+            BusError: some may be restored; doing it again is the way to go on.
+        """
+        ...
+
+
+def find_rebuild() -> Rebuild:
+    """Raises `ConfigError` where no consumers are installed."""
+    rebuild: Rebuild = _load(OPERATIONS, "operation", "rebuild")
+    return rebuild
+
+
+def find_restore() -> Restore:
+    """Raises `ConfigError` where no sampler is installed that can."""
+    restore: Restore = _load(OPERATIONS, "operation", "restore")
+    return restore
+
+
+def _load(group: str, kind: str, name: str) -> Any:
+    points = {point.name: point for point in entry_points(group=group)}
+    if name not in points:
+        raise ConfigError(f"no {kind} is named {name!r}; installed: {', '.join(sorted(points)) or 'none'}")
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise ConfigError(f"{kind} {name!r} is installed and cannot be loaded: {error}") from error

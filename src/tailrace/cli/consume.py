@@ -5,26 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
-import time
 from collections.abc import Callable
-from typing import Annotated, Self
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
-from rich.live import Live
-from rich.text import Text
 
-from tailrace.cli.escape import escape
-from tailrace.cli.output import say, stderr
-from tailrace.cli.wording import counted
+from tailrace.cli.output import say
+from tailrace.cli.progress import Board, described
 from tailrace.cli.workers import planned, supervise
 from tailrace.config import Address, Config, load
 from tailrace.consumer import Progress, find_consumer
 from tailrace.errors import ConfigError
-
-_PLAIN_EVERY = 30.0
-"""Seconds between two lines of one stage where there is no terminal."""
 
 
 async def consume(
@@ -52,7 +44,7 @@ async def consume(
         return await supervise(planned(config, stage, workers))
     logging.getLogger("tailrace.consumers").setLevel(logging.INFO)
     logging.getLogger("tailrace").addHandler(_Say(logging.INFO))
-    with _Board() as board:
+    with Board() as board:
         final = await consumer(config, report=board.show if supervisor is None else _Leaving(supervisor, board.show))
     for progress in final:
         say(described(progress))
@@ -64,18 +56,6 @@ def _with_options(config: Config, metrics: str | None, instance: str | None) -> 
         raise ConfigError(f"--metrics takes a port, or host:port, not {metrics!r}")
     given = {name: value for name, value in (("metrics", metrics), ("instance", instance)) if value is not None}
     return msgspec.structs.replace(config, consume=msgspec.structs.replace(config.consume, **given))
-
-
-def described(progress: Progress) -> str:
-    """What a stage has done, in one line."""
-    parts = [f"{progress.stage}: {counted(progress.received, 'record')} received, {progress.written:,} written"]
-    if progress.lag is not None:
-        parts.append(f"{progress.lag:,} behind")
-    if progress.dead:
-        parts.append(f"{progress.dead:,} to dead letters")
-    if progress.retries:
-        parts.append(f"{progress.retries:,} retries")
-    return ", ".join(parts) + (f" - waits: {progress.note}" if progress.note else "")
 
 
 class _Leaving:
@@ -99,36 +79,3 @@ class _Say(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         say(record.getMessage() + (f": {error!r}" if error else ""))
-
-
-class _Board:
-    """A line a stage that is rewritten on a terminal; elsewhere a line now and then, and when a note changes."""
-
-    def __init__(self) -> None:
-        self.latest: dict[str, Progress] = {}
-        self._said: dict[str, tuple[float, str]] = {}
-        self._live = Live(console=stderr(), transient=True) if sys.stderr.isatty() else None
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def show(self, progress: Progress) -> None:
-        self.latest[progress.stage] = progress
-        if self._live:
-            self._live.update(Text("\n".join(escape(described(each)) for each in self.latest.values())))
-        elif self._is_due(progress):
-            say(described(progress))
-
-    def _is_due(self, progress: Progress) -> bool:
-        now = time.monotonic()
-        said, note = self._said.get(progress.stage, (float("-inf"), ""))
-        if now - said < _PLAIN_EVERY and note == progress.note:
-            return False
-        self._said[progress.stage] = (now, progress.note)
-        return True
