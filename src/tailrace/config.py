@@ -16,6 +16,7 @@ import msgspec
 
 from tailrace.errors import ConfigError
 
+_CALL = "configure_logger(...)"
 _ENV_PREFIX = "TAILRACE_"
 # Read elsewhere by the test suite or by the shell, never settings: not reported as unknown.
 _ENV_FOREIGN = ("TAILRACE_TEST_",)
@@ -188,13 +189,13 @@ def environment_for_child(unwanted: Iterable[str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
-def load(overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read all layers. `overrides` are keyword arguments of `configure_logger`; None values mean "not given".
+def load(overrides: Mapping[str, Any] | None = None, *, source: str = _CALL) -> Config:
+    """Read all layers. `overrides` are what `source` gives, by name; None values mean "not given".
 
     Raises:
         ConfigError: a key is unknown or a value has the wrong type; names key, source and fix.
     """
-    return load_with_origins(overrides).config
+    return load_with_origins(overrides, source=source).config
 
 
 def load_with_origins(
@@ -202,19 +203,20 @@ def load_with_origins(
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    source: str = _CALL,
 ) -> Loaded:
     """As `load()`, from the given environment and directory (default: the process's own), with origins."""
     directory = directory or Path()
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for layer, source in (
+    for layer, origin in (
         *_toml_layers(directory),
         *_environment_layers(os.environ if environ is None else environ),
-        (given, "configure_logger(...)"),
+        (given, source),
     ):
-        _check_keys(layer, Config, source, "")
-        _merge(merged, layer, origins, source, "")
+        _check_keys(layer, Config, origin, "")
+        _merge(merged, layer, origins, origin, "")
     try:
         config = msgspec.convert(merged, Config, strict=False)
     except msgspec.ValidationError as error:

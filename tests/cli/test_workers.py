@@ -102,7 +102,14 @@ def test_a_worker_that_cannot_go_on_ends_all_with_its_code(tailrace):
     assert "tailrace.db" in result.stderr
 
 
-@pytest.mark.parametrize(("options", "told"), [(["--workers", "0"], "--workers"), (["--metrics", "x"], "--metrics")])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--workers", "0"], "--workers"),
+        (["--metrics", "x"], "'consume.metrics' from the command line"),
+        (["--instance", "a b"], "'consume.instance' from the command line"),
+    ],
+)
 def test_wrong_options_are_wrong_usage(quick, options, told):
     result = quick("consume", "all", *options)
     assert result.returncode == 2

@@ -8,13 +8,12 @@ import signal
 from collections.abc import Callable
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from tailrace.cli.output import say
 from tailrace.cli.progress import Board, described
 from tailrace.cli.workers import planned, supervise
-from tailrace.config import Address, Config, load
+from tailrace.config import load
 from tailrace.consumer import Progress, find_consumer
 from tailrace.errors import ConfigError
 
@@ -34,7 +33,8 @@ async def consume(
     With `--workers`, a process that dies is started again; the ports of `--metrics` count up from the one given, and
     `--instance` is followed by the worker's number.
     """
-    config = _with_options(load(), metrics, instance)
+    given = {name: value for name, value in (("metrics", metrics), ("instance", instance)) if value is not None}
+    config = load({"consume": given}, source="the command line")
     consumer = find_consumer(stage)
     if workers < 1:
         raise ConfigError(f"--workers takes 1 or more, not {workers}")
@@ -49,13 +49,6 @@ async def consume(
     for progress in final:
         say(described(progress))
     return 0
-
-
-def _with_options(config: Config, metrics: str | None, instance: str | None) -> Config:
-    if metrics is not None and Address.parse(metrics) is None:
-        raise ConfigError(f"--metrics takes a port, or host:port, not {metrics!r}")
-    given = {name: value for name, value in (("metrics", metrics), ("instance", instance)) if value is not None}
-    return msgspec.structs.replace(config, consume=msgspec.structs.replace(config.consume, **given))
 
 
 class _Leaving:
