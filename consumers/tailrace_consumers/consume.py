@@ -16,8 +16,8 @@ from anyio.abc import TaskStatus
 
 from tailrace.bus import Bus, Partition, Subscription
 from tailrace.bus.topics import Topics
-from tailrace.config import Address, Config
-from tailrace.consumer import Progress
+from tailrace.config import Config
+from tailrace.consumer import Address, Progress
 from tailrace.publish import ship
 from tailrace.registry import open_bus, open_store
 from tailrace.store import Store
@@ -139,7 +139,7 @@ async def _run_side_by_side(config: Config, bus: Bus, running: Sequence[_Running
 
 @contextmanager
 def _metrics(config: Config, running: Sequence[_Running]) -> Iterator[None]:
-    address = None if config.consume.metrics is None else Address.parse(config.consume.metrics)
+    address = Address.of(config)
     if address is None:
         yield
         return

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-from tailrace.config import Address
+from tailrace.consumer import Address
 from tailrace.errors import ConfigError, MissingExtraError
 from tailrace_consumers.health import Status
 

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,9 +24,7 @@ _ENV_FOREIGN = ("TAILRACE_TEST_",)
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _IN_MEMORY = "'internal' with the bus memory:, which other processes cannot reach"
-_ADDRESS = re.compile(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):)?([0-9]{1,5})")
-_LOOPBACK = "127.0.0.1"
-_LAST_PORT = 65535
+_ADDRESS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):)?[0-9]{1,5}")
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _DAY = 86_400.0
 _LONG = 36_500 * _DAY
@@ -83,24 +81,6 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     max_held_bytes: int = 256 << 20
     """Bytes of open runs kept in memory. Beyond it the oldest are emitted as they are and forgotten;
     their later events follow as partial documents, which the index stage joins."""
-
-
-class Address(NamedTuple):
-    """Where to listen."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str | int) -> Address | None:
-        """`PORT`, on this host alone, or `HOST:PORT`; None if it is neither."""
-        match = _ADDRESS.fullmatch(str(text))
-        if match is None or int(match[2]) > _LAST_PORT:
-            return None
-        return cls((match[1] or _LOOPBACK).strip("[]"), int(match[2]))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class ConsumeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -321,7 +301,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
         ("consume.instance", _fits(_INSTANCE, consume.instance), "1 to 200 of the characters A-Z a-z 0-9 . _ -"),
         ("consume.max_dead_per_minute", consume.max_dead_per_minute >= 0, "0 or more"),
-        ("consume.metrics", consume.metrics is None or Address.parse(consume.metrics), "a port, or host:port"),
+        ("consume.metrics", _fits(_ADDRESS, consume.metrics), "a port, or host:port"),
     )
     for key, ok, wanted in checks:
         if not ok:
@@ -329,8 +309,8 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
             raise ConfigError(f"setting {key!r} from {source} is out of range; it takes {wanted}")
 
 
-def _fits(pattern: re.Pattern[str], value: str | None) -> bool:
-    return value is None or pattern.fullmatch(value) is not None
+def _fits(pattern: re.Pattern[str], value: str | int | None) -> bool:
+    return value is None or pattern.fullmatch(str(value)) is not None
 
 
 def _within(value: float | None, low: float, high: float) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,6 +16,46 @@ from tailrace.errors import ConfigError
 
 GROUP = "tailrace.consumers"
 OPERATIONS = "tailrace.operations"
+
+_LOOPBACK = "127.0.0.1"
+_LAST_PORT = 65535
+
+
+class Address(NamedTuple):
+    """Where a consumer serves its metrics."""
+
+    host: str
+    port: int
+    """0: any that is free."""
+
+    @classmethod
+    def of(cls, config: Config) -> Address | None:
+        """`consume.metrics`; None where it is not set.
+
+        Raises:
+            ConfigError: there is no such port.
+        """
+        if config.consume.metrics is None:
+            return None
+        host, _, port = str(config.consume.metrics).rpartition(":")
+        return cls(host.strip("[]") or _LOOPBACK, _port(int(port)))
+
+    def plus(self, number: int) -> Address:
+        """That many ports further; any free one stays that.
+
+        Raises:
+            ConfigError: there is no such port.
+        """
+        return self._replace(port=_port(self.port + number) if self.port else 0)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _port(number: int) -> int:
+    if number > _LAST_PORT:
+        raise ConfigError(f"consume.metrics asks for port {number}; the last is {_LAST_PORT}")
+    return number
 
 
 class Progress(msgspec.Struct):

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tailrace.bus import Partition
-from tailrace.config import Address
-from tailrace.consumer import Progress
+from tailrace.config import load
+from tailrace.consumer import Address, Progress
 from tailrace.errors import ConfigError
 from tailrace_consumers.health import status_of
 from tailrace_consumers.metrics import serving
@@ -153,17 +153,29 @@ def test_a_port_that_is_taken_is_an_error_that_names_the_setting():
 
 
 @pytest.mark.parametrize(
-    ("text", "address"),
+    ("given", "address"),
     [
-        ("9464", ("127.0.0.1", 9464)),
-        (9464, ("127.0.0.1", 9464)),
-        ("0.0.0.0:9464", ("0.0.0.0", 9464)),
-        ("[::1]:9464", ("::1", 9464)),
-        ("99999", None),
-        (-1, None),
-        ("host", None),
-        ("a b:1", None),
+        ("9464", Address("127.0.0.1", 9464)),
+        (9464, Address("127.0.0.1", 9464)),
+        ("0.0.0.0:9464", Address("0.0.0.0", 9464)),
+        ("[::1]:9464", Address("::1", 9464)),
+        (None, None),
     ],
 )
-def test_a_port_alone_is_one_of_this_host(text, address):
-    assert Address.parse(text) == address
+def test_a_port_alone_is_one_of_this_host(given, address):
+    read = Address.of(load({"consume": {"metrics": given}}))
+    assert read == address
+    assert address is None or Address.of(load({"consume": {"metrics": str(read)}})) == address
+
+
+@pytest.mark.parametrize("given", ["99999", 65536, -1, "host", "a b:1", "host:", ":1"])
+def test_what_is_no_address_is_a_wrong_setting(given):
+    with pytest.raises(ConfigError, match=r"consume\.metrics"):
+        Address.of(load({"consume": {"metrics": given}}))
+
+
+def test_workers_count_their_ports_up_but_for_any_free_one():
+    assert Address("h", 9464).plus(3) == Address("h", 9467)
+    assert Address("h", 0).plus(3) == Address("h", 0)
+    with pytest.raises(ConfigError, match="65536"):
+        Address("h", 65535).plus(1)

@@ -15,7 +15,8 @@ import msgspec
 from anyio.abc import ByteReceiveStream, Process, TaskStatus
 
 from tailrace.cli.output import say
-from tailrace.config import Address, Config
+from tailrace.config import Config
+from tailrace.consumer import Address
 from tailrace.errors import ConfigError
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
@@ -47,12 +48,9 @@ def planned(config: Config, stage: str, count: int) -> list[Worker]:
 
 def _worker(config: Config, stage: str, number: int) -> Worker:
     command = [sys.executable, "-m", "tailrace.cli", "consume", stage, "--supervisor", str(os.getpid())]
-    address = None if config.consume.metrics is None else Address.parse(config.consume.metrics)
+    address = Address.of(config)
     if address is not None:
-        own = address._replace(port=address.port + number if address.port else 0)
-        if Address.parse(str(own)) is None:
-            raise ConfigError(f"the metrics port of worker {number} would be {own.port}; begin with a lower one")
-        command += ["--metrics", str(own)]
+        command += ["--metrics", str(address.plus(number))]
     if config.consume.instance is not None:
         command += ["--instance", f"{config.consume.instance}-{number}"]
     return Worker(number, command)
