@@ -50,7 +50,7 @@ clean: ## delete the environments, builds and caches
 
 .venv/test.stamp: pyproject.toml .venv/made.stamp
 	@echo "installing tailrace and its tests' dependencies into .venv ..."
-	@$(PIP) --editable '.[cli,opensearch]' --group test --group lint
+	@$(PIP) --editable '.[cli,opensearch,metrics]' --group test --group lint
 	@touch $@
 
 # Rivals never enter .venv: what is tested is what is installed.

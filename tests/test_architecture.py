@@ -41,6 +41,7 @@ CLIENTS = {
     "starlette": ("tailrace.web",),
     "sse_starlette": ("tailrace.web",),
     "uvicorn": ("tailrace.web",),
+    "prometheus_client": ("tailrace_consumers.metrics",),
 }
 """Library -> the only places that import it."""
 BEHIND_URLS = [

@@ -51,6 +51,14 @@ def test_the_image_of_the_stages_starts_from_a_pinned_version():
     assert all(re.fullmatch(r"python:3\.\d+-slim-[a-z]+", base) for base in bases)
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_the_health_of_a_stage_is_asked_where_it_serves_it(name):
+    _, port = settings(SERVICES[name])["TAILRACE_CONSUME__METRICS"].split(":")
+    assert f"http://127.0.0.1:{port}/readyz" in SERVICES[name]["healthcheck"]["test"][-1]
+    assert "ports" not in SERVICES[name]
+    assert "metrics" in (ROOT / "Dockerfile").read_text()
+
+
 @pytest.mark.parametrize("name", [*SERVERS, *STAGES])
 def test_what_runs_on_has_a_health_check_and_comes_back(name):
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
@@ -86,5 +94,5 @@ def test_kafka_tells_each_side_the_address_that_works_there():
 def test_every_setting_is_one_that_tailrace_knows(name, tmp_path):
     given = settings(SERVICES[name])
     loaded = load_with_origins(environ=given, directory=tmp_path)
-    assert {f"TAILRACE_{key.upper()}" for key in loaded.origins} == set(given)
+    assert {f"TAILRACE_{key.upper().replace('.', '__')}" for key in loaded.origins} == set(given)
     assert loaded.config.store == "opensearch://opensearch:9200"

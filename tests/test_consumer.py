@@ -3,13 +3,21 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from tailrace import consumer
-from tailrace.consumer import find_consumer
+from tailrace.consumer import find_consumer, find_rebuild, find_restore
 from tailrace.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", ["sample", "aggregate", "index", "all"])
 def test_each_stage_is_found_by_its_name(name):
     assert callable(find_consumer(name))
+
+
+def test_the_operations_are_found_or_told_to_be_missing(monkeypatch):
+    assert callable(find_rebuild())
+    monkeypatch.setattr(consumer, "entry_points", lambda group: [])
+    for find in (find_rebuild, find_restore):
+        with pytest.raises(ConfigError, match=r"no operation is named '(rebuild|restore)'; installed: none$"):
+            find()
 
 
 def test_an_unknown_name_is_told_with_those_that_are_installed():

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
-from tailrace.bus import Bus, Subscription
+from tailrace.bus import Bus, Partition, Subscription
 from tailrace.bus.topics import Topics
 from tailrace.config import Config
-from tailrace.consumer import Progress
+from tailrace.consumer import Address, Progress
 from tailrace.publish import ship
 from tailrace.registry import open_bus, open_store
 from tailrace.store import Store
 from tailrace_consumers.dead_letters import DeadLetters
+from tailrace_consumers.health import Status, status_of
 from tailrace_consumers.retry import Report, Retry
 from tailrace_consumers.runner import Runner, Until
 from tailrace_consumers.sinks import BusSink, Sink, StoreSink
@@ -29,7 +30,7 @@ from tailrace_consumers.stage import Stage
 
 _SWEEP_EVERY = 30.0
 _REPORT_EVERY = 1.0
-_REPORTS_PER_LAG = 5
+_LAG_EVERY = 5.0
 _log = logging.getLogger("tailrace.consumers")
 
 
@@ -55,14 +56,23 @@ class _Running:
         self._bus = bus
         self._group = topics.group(plan.name)
         self._creates = (*plan.creates, topics.dead)
+        self._lags: dict[Partition, int] = {}
+        self._heard_at = time.monotonic()
         self._retry = Retry(Progress(plan.name), report)
         letters = DeadLetters(bus, topics.dead, plan.name)
         self.runner: Runner[Any] = Runner(
-            plan.stage, sink, letters, self._retry, backlog=self._backlog, max_records=plan.max_records
+            plan.stage,
+            sink,
+            letters,
+            self._retry,
+            backlog=self._backlog,
+            max_records=plan.max_records,
+            max_dead_per_minute=config.consume.max_dead_per_minute,
         )
 
     async def _backlog(self) -> int:
-        return sum((await self._bus.lag(self._plan.reads, group=self._group)).values())
+        self._lags = await self._bus.lag(self._plan.reads, group=self._group)
+        return sum(self._lags.values())
 
     async def run(self, until: Until) -> Progress:
         async with AsyncExitStack() as stack:
@@ -76,7 +86,18 @@ class _Running:
         self.report()
         return self.runner.progress
 
+    def status(self) -> Status:
+        """From any thread."""
+        return status_of(
+            self.runner.progress,
+            self.runner.pulse,
+            self._lags,
+            into_store=self._plan.into_store,
+            heard_at=self._heard_at,
+        )
+
     def report(self) -> None:
+        self._heard_at = time.monotonic()
         self.runner.progress.counts = dict(self._plan.stage.counts())
         self._retry.report()
 
@@ -109,10 +130,24 @@ async def consume(
 
 async def _run_side_by_side(config: Config, bus: Bus, running: Sequence[_Running]) -> list[Progress]:
     try:
-        await _run_until_stopped(config, bus, running)
+        with _metrics(config, running):
+            await _run_until_stopped(config, bus, running)
     except ExceptionGroup as group:
         raise _first(group) from group
     return [each.runner.progress for each in running]
+
+
+@contextmanager
+def _metrics(config: Config, running: Sequence[_Running]) -> Iterator[None]:
+    address = Address.of(config)
+    if address is None:
+        yield
+        return
+    from tailrace_consumers.metrics import serving  # noqa: PLC0415 - its library is an extra
+
+    with serving(address, lambda: [each.status() for each in running]) as served:
+        _log.info("serving http://%s/metrics, /livez and /readyz", served)
+        yield
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -124,6 +159,7 @@ async def _run_until_stopped(config: Config, bus: Bus, running: Sequence[_Runnin
     async with anyio.create_task_group() as background:
         background.start_soon(_sweep_now_and_then, config, bus)
         background.start_soon(_report_now_and_then, running)
+        background.start_soon(_measure_now_and_then, running)
         if threading.current_thread() is threading.main_thread():
             await background.start(_stop_on_signal, running)
         async with anyio.create_task_group() as stages:
@@ -142,12 +178,18 @@ async def _stop_on_signal(running: Sequence[_Running], *, task_status: TaskStatu
 
 
 async def _report_now_and_then(running: Sequence[_Running]) -> None:
-    for turn in itertools.count():
+    while True:
         for each in running:
-            if turn % _REPORTS_PER_LAG == 0:
-                await each.runner.measure_lag()
             each.report()
         await anyio.sleep(_REPORT_EVERY)
+
+
+async def _measure_now_and_then(running: Sequence[_Running]) -> None:
+    """Apart from the reports, which come also while the bus does not answer."""
+    while True:
+        for each in running:
+            await each.runner.measure_lag()
+        await anyio.sleep(_LAG_EVERY)
 
 
 async def _sweep_now_and_then(config: Config, bus: Bus) -> None:

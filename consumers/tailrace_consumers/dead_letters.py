@@ -1,45 +1,21 @@
 """What can never be read or written goes to `<prefix>.dead`, whole, with where it came from and why.
 
-A dead letter keeps key, value and headers of the original, so that redriving it means publishing them to `tr-topic`
-again without the headers named in `ADDED`.
+`tailrace.bus.dead_letters` holds the form of a letter; this is how a stage writes them, and when it has written so many
+that it should stop.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
-import msgspec
-
-from tailrace.bus import Bus, Headers, Received, Record
+from tailrace.bus import Bus
+from tailrace.bus.dead_letters import DeadLetter
 from tailrace.errors import BusError
 
-ADDED = frozenset({"tr-topic", "tr-partition", "tr-offset", "tr-stage", "tr-error", "tr-size"})
-"""Headers that a dead letter has beside those of the original."""
+__all__ = ["DeadLetter", "DeadLetters", "Quota"]
 
-_MAX_ERROR = 1000
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """A record and the reason why it was given up."""
-
-    topic: str
-    partition: int
-    """-1, as is `offset`: the record was made by the stage and refused by the bus."""
-    offset: int
-    key: bytes
-    value: bytes
-    headers: Headers
-    error: str
-
-    @classmethod
-    def unreadable(cls, record: Received, error: str) -> DeadLetter:
-        """A record that was read and cannot be used."""
-        return cls(record.topic, record.partition, record.offset, record.key, record.value, record.headers, error)
-
-    @classmethod
-    def refused(cls, record: Record, error: str) -> DeadLetter:
-        """A record that the bus will never take."""
-        return cls(record.topic, -1, -1, record.key, record.value, record.headers, error)
+_MINUTE = 60.0
 
 
 class DeadLetters:
@@ -57,7 +33,7 @@ class DeadLetters:
             BusError: as `Bus.publish`; writing the same letters again is the way to go on.
         """
         try:
-            await self._bus.publish([self._record(letter) for letter in letters])
+            await self._bus.publish([letter.record(self._topic, self._stage) for letter in letters])
         except BusError as error:
             if error.retryable:
                 raise
@@ -66,22 +42,29 @@ class DeadLetters:
 
     async def _write_alone(self, letter: DeadLetter) -> None:
         try:
-            await self._bus.publish([self._record(letter)])
+            await self._bus.publish([letter.record(self._topic, self._stage)])
         except BusError as error:
             if error.retryable:
                 raise
-            size = ("tr-size", str(len(letter.value)).encode())
-            stub = msgspec.structs.replace(letter, value=b"", headers=(*letter.headers, size))
-            await self._bus.publish([self._record(stub, keep=("tr-size",))])
+            await self._bus.publish([letter.stub(self._topic, self._stage)])
 
-    def _record(self, letter: DeadLetter, keep: Sequence[str] = ()) -> Record:
-        facts = {
-            "tr-topic": letter.topic,
-            "tr-partition": str(letter.partition),
-            "tr-offset": str(letter.offset),
-            "tr-stage": self._stage,
-            "tr-error": letter.error[:_MAX_ERROR],
-        }
-        original = tuple((name, value) for name, value in letter.headers if name not in ADDED or name in keep)
-        added = tuple((name, text.encode("utf-8", "replace")) for name, text in facts.items())
-        return Record(self._topic, letter.key, letter.value, original + added)
+
+class Quota:
+    """How many dead letters a stage may write within a minute; 0: any number."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._recent: deque[tuple[float, int]] = deque()
+        """When, and how many."""
+        self._count = 0
+
+    def add(self, count: int, now: float) -> None:
+        if count:
+            self._recent.append((now, count))
+            self._count += count
+
+    def used_up(self, now: float) -> int:
+        """The number of the last minute where it reaches the quota, else 0."""
+        while self._recent and self._recent[0][0] <= now - _MINUTE:
+            self._count -= self._recent.popleft()[1]
+        return self._count if 0 < self._per_minute <= self._count else 0

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Generic, Literal, TypeVar
 
 import anyio
+import msgspec
 
 from tailrace.bus import Batch, Partition, Received, Subscription
 from tailrace.consumer import Progress
 from tailrace.errors import BusError, TailraceError
-from tailrace_consumers.dead_letters import DeadLetter, DeadLetters
+from tailrace_consumers.dead_letters import DeadLetter, DeadLetters, Quota
 from tailrace_consumers.retry import Retry
 from tailrace_consumers.sinks import Sink
 from tailrace_consumers.stage import Stage
@@ -28,8 +29,24 @@ Until = Literal["cancelled", "caught_up"]
 _COMMIT_EVERY = 0.5
 _WAIT = 0.5
 _DRAIN_SECONDS = 5.0
-_MAX_DEAD_IN_A_ROW = 100
+_MAX_DEAD_PER_MINUTE = 1000
 _log = logging.getLogger("tailrace.consumers")
+
+
+class Pulse(msgspec.Struct):
+    """Where the loop is, for those who judge by progress whether it works."""
+
+    turned_at: float
+    """When the loop last came round, by the monotonic clock; while `Progress.note` says why it waits, it need not."""
+    turned: bool = False
+    """Whether it ever did."""
+    active: bool = False
+    """Whether it reads for its group, or stands by."""
+    uncommitted_since: float | None = None
+    """Of the last commit, or the first record after it, while something is read and not committed; by the runner's
+    clock."""
+    read_upto: dict[Partition, float] = {}
+    """The bus's time of the newest record read, of each partition held."""
 
 
 class Runner(Generic[Item]):
@@ -45,9 +62,11 @@ class Runner(Generic[Item]):
         backlog: Callable[[], Awaitable[int]],
         clock: Callable[[], float] = time.time,
         max_records: int = 1000,
+        max_dead_per_minute: int = _MAX_DEAD_PER_MINUTE,
         patience: float = 5.0,
     ) -> None:
         """`backlog` counts the records not committed; `patience` is for how long another member is waited for."""
+        self.pulse = Pulse(time.monotonic())
         self._stage = stage
         self._sink = sink
         self._dead_letters = dead_letters
@@ -59,7 +78,7 @@ class Runner(Generic[Item]):
         self._positions: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
         self._commit_at = 0.0
-        self._dead_in_a_row = 0
+        self._quota = Quota(max_dead_per_minute)
         self._stopping = False
         self._scope = anyio.CancelScope()
         self._reading = anyio.CancelScope()
@@ -88,7 +107,8 @@ class Runner(Generic[Item]):
         A stage that another process runs is left to it: with "caught_up" its end of the backlog is awaited instead.
 
         Raises:
-            TailraceError: it cannot go on: an error that no retry can cure, or too many dead letters in a row.
+            TailraceError: it cannot go on: an error that no retry can cure, or too many dead letters in a minute.
+                These are committed by then: when it is started again it goes on behind them.
         """
         caught_up = False
         patient_until = anyio.current_time() + self._patience
@@ -97,19 +117,21 @@ class Runner(Generic[Item]):
             subscription = await self._connect(connect)
             while subscription and not self._stopping and not caught_up:
                 batch = await self._receive(subscription, wait=wait)
+                self._note_turn(active=subscription.active)
                 if until == "caught_up" and not subscription.active:
                     if await self.measure_lag() == 0 or anyio.current_time() >= patient_until:
                         return
                     wait = _WAIT
                     continue
                 await self._take(batch)
-                too_many = self._dead_in_a_row >= _MAX_DEAD_IN_A_ROW
+                too_many = self._quota.used_up(self._clock())
                 if too_many or self._clock() >= self._commit_at or not batch.records:
                     await self._commit(subscription)
                 if too_many:
                     raise TailraceError(
-                        f"{self.progress.stage} stops: its last {self._dead_in_a_row} records all went to dead letters;"
-                        " look at them on the dead-letter topic, and whether this stage's topics hold what it reads"
+                        f"{self.progress.stage} stops: {too_many:,} dead letters within a minute; see what they are"
+                        " (`tailrace dead list`), and whether its topics hold what it reads; if they do, start it"
+                        " again, with a higher consume.max_dead_per_minute"
                     )
                 caught_up = until == "caught_up" and batch.caught_up
             if subscription:
@@ -129,35 +151,47 @@ class Runner(Generic[Item]):
     async def _take(self, batch: Batch) -> None:
         self._forget(batch.revoked)
         now = self._clock()
-        items = self._feed(batch.records, now)
-        dead = await self._write([*items, *self._stage.tick(now)])
-        if batch.records:
-            self._dead_in_a_row = self._dead_in_a_row + dead if dead >= len(batch.records) else 0
+        output = self._feed(batch.records, now)
+        output.extend(self._stage.tick(now))
+        self._quota.add(await self._write(output), now)
         self.progress.received += len(batch.records)
         for record in batch.records:
             self._positions[record.source] = record.offset + 1
+            self.pulse.read_upto[record.source] = record.timestamp
+        if batch.records and self.pulse.uncommitted_since is None:
+            self.pulse.uncommitted_since = now
 
     def _forget(self, revoked: Collection[Partition]) -> None:
         self._stage.forget(revoked)
+        self.progress.rebalances += bool(revoked)
         for partition in revoked:
             self._positions.pop(partition, None)
             self._committed.pop(partition, None)
+            self.pulse.read_upto.pop(partition, None)
+        if revoked:
+            self._note_commit()
 
     def _feed(self, records: Sequence[Received], now: float) -> list[Item | DeadLetter]:
-        if not records:
-            return []
-        try:
-            return list(self._stage.feed(records, now))
-        except Exception:  # noqa: BLE001 - whatever it is, one of the records brought it
-            # A record that a stage does not survive would stop its partition for ever: find it and set it aside.
-            _log.exception("%s failed on a batch of %d records", self.progress.stage, len(records))
-            return [item for record in records for item in self._feed_alone(record, now)]
+        """Feed the stage; a batch that it does not survive is halved until each record that kills it stands alone.
 
-    def _feed_alone(self, record: Received, now: float) -> list[Item | DeadLetter]:
-        try:
-            return list(self._stage.feed([record], now))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
-            return [DeadLetter.unreadable(record, repr(error))]
+        What it gave out before it failed counts, for it may not say it again.
+        """
+        output: list[Item | DeadLetter] = []
+        parts = [records] if records else []
+        while parts:
+            part = parts.pop()
+            try:
+                output.extend(self._stage.feed(part, now))
+            except Exception as error:  # noqa: BLE001 - whatever it is, one of the records brought it
+                if len(part) == len(records):
+                    _log.warning("%s failed on a batch of %d records", self.progress.stage, len(part), exc_info=error)
+                if len(part) == 1:
+                    # It would stop its partition for ever: it is set aside.
+                    output.append(DeadLetter.unreadable(part[0], repr(error)))
+                else:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+        return output
 
     async def _write(self, output: Iterable[Item | DeadLetter]) -> int:
         """How many of it became dead letters."""
@@ -187,4 +221,12 @@ class Runner(Generic[Item]):
         if moved:
             await self._retry("committing", lambda: subscription.commit(moved))
             self._committed.update(moved)
+            self._note_commit()
         self._commit_at = self._clock() + _COMMIT_EVERY
+
+    def _note_turn(self, *, active: bool) -> None:
+        self.pulse.turned_at, self.pulse.turned, self.pulse.active = time.monotonic(), True, active
+
+    def _note_commit(self) -> None:
+        waits = any(self._committed.get(at) != position for at, position in self._positions.items())
+        self.pulse.uncommitted_since = self._clock() if waits else None

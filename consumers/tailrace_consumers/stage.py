@@ -39,7 +39,8 @@ class Stage(Protocol[Item_co]):
     def feed(self, records: Sequence[Received], now: float) -> Iterable[Item_co | DeadLetter]:
         """Take records in; what can be said at once is given back. Records that can never be read are dead letters.
 
-        Any exception means that one of the records is poison: the runner feeds them again one by one to find it.
+        Any exception means that one of the records is poison: the runner feeds them again in halves to find it. What
+        was given back before the exception is written, so only a generator may fail behind output that counts.
         """
         ...
 
@@ -64,5 +65,9 @@ class Stage(Protocol[Item_co]):
         ...
 
     def counts(self) -> Mapping[str, int]:
-        """What it has counted or holds, by name, for people."""
+        """What it has counted or holds, by name, for people and for metrics.
+
+        Names with a metric of their own: `runs` or `undecided` (held now), `held_bytes`, and the decisions so far:
+        `kept_by_<reason>`, `dropped`, `dropped_by_<reason>`.
+        """
         ...

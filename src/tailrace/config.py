@@ -16,6 +16,7 @@ import msgspec
 
 from tailrace.errors import ConfigError
 
+_CALL = "configure_logger(...)"
 _ENV_PREFIX = "TAILRACE_"
 # Read elsewhere by the test suite or by the shell, never settings: not reported as unknown.
 _ENV_FOREIGN = ("TAILRACE_TEST_",)
@@ -23,6 +24,8 @@ _ENV_FOREIGN = ("TAILRACE_TEST_",)
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _IN_MEMORY = "'internal' with the bus memory:, which other processes cannot reach"
+_ADDRESS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):)?[0-9]{1,5}")
+_INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _DAY = 86_400.0
 _LONG = 36_500 * _DAY
 
@@ -80,6 +83,18 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     their later events follow as partial documents, which the index stage joins."""
 
 
+class ConsumeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How consumers run, whichever stage it is."""
+
+    instance: str | None = None
+    """A worker's name in its Kafka group, its own among the workers of a stage and the same after a restart: one that
+    is back within the bus's `session_timeout_ms` goes on with its partitions, and the others never stop."""
+    max_dead_per_minute: int = 1000
+    """A stage that sends this many records to dead letters within a minute stops and says so; 0: it never does."""
+    metrics: str | int | None = None
+    """`PORT`, on this host alone, or `HOST:PORT`, at which a consumer serves `/metrics`, `/livez` and `/readyz`."""
+
+
 class RedactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is masked in payloads before they leave the process, beside the built-in keys and patterns."""
 
@@ -117,6 +132,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolSettings = SpoolSettings()
     sample: SampleSettings = SampleSettings()
     aggregate: AggregateSettings = AggregateSettings()
+    consume: ConsumeSettings = ConsumeSettings()
     redact: RedactSettings = RedactSettings()
 
     @property
@@ -153,13 +169,13 @@ def environment_for_child(unwanted: Iterable[str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
-def load(overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read all layers. `overrides` are keyword arguments of `configure_logger`; None values mean "not given".
+def load(overrides: Mapping[str, Any] | None = None, *, source: str = _CALL) -> Config:
+    """Read all layers. `overrides` are what `source` gives, by name; None values mean "not given".
 
     Raises:
         ConfigError: a key is unknown or a value has the wrong type; names key, source and fix.
     """
-    return load_with_origins(overrides).config
+    return load_with_origins(overrides, source=source).config
 
 
 def load_with_origins(
@@ -167,19 +183,20 @@ def load_with_origins(
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    source: str = _CALL,
 ) -> Loaded:
     """As `load()`, from the given environment and directory (default: the process's own), with origins."""
     directory = directory or Path()
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for layer, source in (
+    for layer, origin in (
         *_toml_layers(directory),
         *_environment_layers(os.environ if environ is None else environ),
-        (given, "configure_logger(...)"),
+        (given, source),
     ):
-        _check_keys(layer, Config, source, "")
-        _merge(merged, layer, origins, source, "")
+        _check_keys(layer, Config, origin, "")
+        _merge(merged, layer, origins, origin, "")
     try:
         config = msgspec.convert(merged, Config, strict=False)
     except msgspec.ValidationError as error:
@@ -263,6 +280,7 @@ def _explain(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
 
 def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
     topics, spool, sample, aggregate = config.topics, config.spool, config.sample, config.aggregate
+    consume = config.consume
     checks = (
         ("workflow_name", bool(config.workflow_name), "a name that is not empty"),
         ("publish", not (config.publish == "companion" and config.bus_url.startswith("memory:")), _IN_MEMORY),
@@ -281,11 +299,18 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("aggregate.live_after", _within(aggregate.live_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.abandon_after", _within(aggregate.abandon_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
+        ("consume.instance", _fits(_INSTANCE, consume.instance), "1 to 200 of the characters A-Z a-z 0-9 . _ -"),
+        ("consume.max_dead_per_minute", consume.max_dead_per_minute >= 0, "0 or more"),
+        ("consume.metrics", _fits(_ADDRESS, consume.metrics), "a port, or host:port"),
     )
     for key, ok, wanted in checks:
         if not ok:
             source = origins.get(key, "the defaults")
             raise ConfigError(f"setting {key!r} from {source} is out of range; it takes {wanted}")
+
+
+def _fits(pattern: re.Pattern[str], value: str | int | None) -> bool:
+    return value is None or pattern.fullmatch(str(value)) is not None
 
 
 def _within(value: float | None, low: float, high: float) -> bool:

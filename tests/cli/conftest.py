@@ -9,6 +9,7 @@ import pytest
 
 from tailrace.bus import Record
 from tailrace.bus.topics import Topics
+from tailrace.cli import app
 from tailrace.config import Config
 from tailrace.event import encode, stamp
 from tailrace.registry import open_bus, open_store
@@ -90,6 +91,28 @@ class CommandLine:
         asyncio.run(publish())
 
 
+class InThisProcess(CommandLine):
+    """The same commands without a process for each: for tests of many, which say nothing of signals and terminals."""
+
+    def __init__(self, directory: Path, capfd, **settings):
+        super().__init__(directory, **settings)
+        self.capfd = capfd
+
+    def __call__(self, *arguments, **environment):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.directory)
+            for name, value in {**self.environment, **environment}.items():
+                patch.setenv(name, value)
+            self.capfd.readouterr()
+            code = app.run(arguments)
+            return subprocess.CompletedProcess(arguments, code, *self.capfd.readouterr())
+
+
 @pytest.fixture
 def tailrace(tmp_path):
     return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def quick(tmp_path, capfd):
+    return InThisProcess(tmp_path, capfd)

@@ -4,20 +4,23 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import anyio
 import pytest
 
 from tailrace.bus import Record
 from tailrace.bus.topics import Topics
-from tailrace.config import Config, SampleSettings
+from tailrace.config import Config, ConsumeSettings, SampleSettings
 from tailrace.consumer import find_consumer
 from tailrace.document import collect
 from tailrace.document.view import render
 from tailrace.errors import TailraceError
 from tailrace.event import encode
 from tailrace.registry import open_bus, open_store
+from tailrace_consumers.metrics import serving
 from tests.consumers.making import end, event, failure, start
+from tests.consumers.test_health import get, samples
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +98,7 @@ async def test_what_is_no_event_ends_among_the_dead_letters(config):
 
 
 async def test_a_stage_that_cannot_go_on_says_so_and_ends_the_others(config):
-    await publish(config, raw=[b"nonsense"] * 100)
+    await publish(config, raw=[b"nonsense"] * 1000)
     with anyio.fail_after(20), pytest.raises(TailraceError, match="sample stops"):
         await find_consumer("all")(config)
 
@@ -175,6 +178,36 @@ async def test_while_a_process_runs_the_stages_another_leaves_them_to_it(tmp_pat
             process.kill()
     assert [(each.received, each.lag) for each in progress] == [(0, 0), (0, 0), (0, 0)]
     assert await stored(config, "open") == expected(*OPEN)
+
+
+async def test_metrics_are_served_while_it_runs_and_readiness_follows_the_store(tmp_path):
+    config = config_of(tmp_path / "home", bus=f"memory:{tmp_path}", consume=ConsumeSettings(metrics=0))
+    addresses = []
+
+    @contextmanager
+    def noting(address, statuses):
+        with serving(address, statuses) as served:
+            addresses.append(served)
+            yield served
+
+    async def ask(path):
+        return await anyio.to_thread.run_sync(get, addresses[0], path)
+
+    with pytest.MonkeyPatch.context() as patch, anyio.fail_after(20):
+        patch.setattr("tailrace_consumers.metrics.serving", noting)
+        async with anyio.create_task_group() as group:
+            group.start_soon(find_consumer("all"), config)
+            while not addresses or (await ask("/readyz"))[0] != 200:
+                await anyio.sleep(0.02)
+            await publish(config, *FINE, raw=[b"nonsense"])
+            while await stored(config, "fine") != expected(*FINE):
+                await anyio.sleep(0.02)
+            told = (await ask("/metrics"))[1]
+            group.cancel_scope.cancel()
+    found = samples(told)
+    assert found["tailrace_records_received_total", "sample"] == 4
+    assert found["tailrace_dead_letters_total", "sample"] == 1
+    assert found["tailrace_documents_stored_total", "index"] >= 1
 
 
 async def test_a_name_that_no_consumer_has_is_a_readable_error(tmp_path):

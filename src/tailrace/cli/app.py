@@ -23,6 +23,10 @@ _COMMANDS = {
     "consume": "tailrace.cli.consume:consume",
     "ship": "tailrace.cli.ship:ship",
     "topics": "tailrace.cli.topics:topics",
+    "restore": "tailrace.cli.restore:restore",
+    "rebuild": "tailrace.cli.rebuild:rebuild",
+    "export": "tailrace.cli.export:export",
+    "dead": "tailrace.cli.dead:dead",
     "doctor": "tailrace.cli.doctor:doctor",
 }
 

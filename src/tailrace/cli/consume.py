@@ -3,47 +3,67 @@
 from __future__ import annotations
 
 import logging
-import sys
-import time
-from typing import Annotated, Self
+import os
+import signal
+from collections.abc import Callable
+from typing import Annotated
 
 from cyclopts import Parameter
-from rich.live import Live
-from rich.text import Text
 
-from tailrace.cli.escape import escape
-from tailrace.cli.output import say, stderr
-from tailrace.cli.wording import counted
+from tailrace.cli.output import say
+from tailrace.cli.progress import Board, described
+from tailrace.cli.workers import planned, supervise
 from tailrace.config import load
 from tailrace.consumer import Progress, find_consumer
-
-_PLAIN_EVERY = 30.0
-"""Seconds between two lines of one stage where there is no terminal."""
+from tailrace.errors import ConfigError
 
 
 async def consume(
     stage: Annotated[str, Parameter(help="`sample`, `aggregate`, `index`, or `all` of them in one process.")],
-) -> None:
-    """Run a stage until Ctrl-C or SIGTERM; what it holds is then written and committed first."""
-    config = load()
+    *,
+    metrics: Annotated[
+        str | None, Parameter(help="Serve /metrics, /livez and /readyz at `PORT` of this host, or at `HOST:PORT`.")
+    ] = None,
+    workers: Annotated[int, Parameter(help="So many processes, which share the partitions of a Kafka bus.")] = 1,
+    instance: Annotated[str | None, Parameter(help="A name of its own in its Kafka group, kept over restarts.")] = None,
+    supervisor: Annotated[int | None, Parameter(show=False)] = None,
+) -> int:
+    """Run a stage until Ctrl-C or SIGTERM; what it holds is then written and committed first.
+
+    With `--workers`, a process that dies is started again; the ports of `--metrics` count up from the one given, and
+    `--instance` is followed by the worker's number.
+    """
+    given = {name: value for name, value in (("metrics", metrics), ("instance", instance)) if value is not None}
+    config = load({"consume": given}, source="the command line")
     consumer = find_consumer(stage)
-    logging.getLogger("tailrace").addHandler(_Say(logging.WARNING))
-    with _Board() as board:
-        final = await consumer(config, report=board.show)
+    if workers < 1:
+        raise ConfigError(f"--workers takes 1 or more, not {workers}")
+    if workers > 1:
+        if config.bus_url.startswith("sqlite:"):
+            say(f"on a SQLite bus one worker reads at a time; the other {workers - 1} stand by for it to end")
+        return await supervise(planned(config, stage, workers))
+    logging.getLogger("tailrace.consumers").setLevel(logging.INFO)
+    logging.getLogger("tailrace").addHandler(_Say(logging.INFO))
+    with Board() as board:
+        final = await consumer(config, report=board.show if supervisor is None else _Leaving(supervisor, board.show))
     for progress in final:
         say(described(progress))
+    return 0
 
 
-def described(progress: Progress) -> str:
-    """What a stage has done, in one line."""
-    parts = [f"{progress.stage}: {counted(progress.received, 'record')} received, {progress.written:,} written"]
-    if progress.lag is not None:
-        parts.append(f"{progress.lag:,} behind")
-    if progress.dead:
-        parts.append(f"{progress.dead:,} to dead letters")
-    if progress.retries:
-        parts.append(f"{progress.retries:,} retries")
-    return ", ".join(parts) + (f" - waits: {progress.note}" if progress.note else "")
+class _Leaving:
+    """Ends a worker in order once its supervisor is gone, which could not tell it."""
+
+    def __init__(self, supervisor: int, show: Callable[[Progress], None]) -> None:
+        self._supervisor = supervisor
+        self._show = show
+        self._left = False
+
+    def __call__(self, progress: Progress) -> None:
+        if not self._left and os.getppid() != self._supervisor:
+            self._left = True
+            signal.raise_signal(signal.SIGTERM)
+        self._show(progress)
 
 
 class _Say(logging.Handler):
@@ -52,36 +72,3 @@ class _Say(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         say(record.getMessage() + (f": {error!r}" if error else ""))
-
-
-class _Board:
-    """A line a stage that is rewritten on a terminal; elsewhere a line now and then, and when a note changes."""
-
-    def __init__(self) -> None:
-        self.latest: dict[str, Progress] = {}
-        self._said: dict[str, tuple[float, str]] = {}
-        self._live = Live(console=stderr(), transient=True) if sys.stderr.isatty() else None
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def show(self, progress: Progress) -> None:
-        self.latest[progress.stage] = progress
-        if self._live:
-            self._live.update(Text("\n".join(escape(described(each)) for each in self.latest.values())))
-        elif self._is_due(progress):
-            say(described(progress))
-
-    def _is_due(self, progress: Progress) -> bool:
-        now = time.monotonic()
-        said, note = self._said.get(progress.stage, (float("-inf"), ""))
-        if now - said < _PLAIN_EVERY and note == progress.note:
-            return False
-        self._said[progress.stage] = (now, progress.note)
-        return True

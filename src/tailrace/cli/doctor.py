@@ -181,7 +181,7 @@ def _topics(config: Config, records: dict[str, int]) -> Finding:
     events = sum(name.startswith(f"{config.prefix}.events.") for name in records)
     text = f"{wording.counted(len(records), 'topic')}, {events} of them for events"
     if dead:
-        return Finding("warn", "topics", f"{text}; {wording.counted(dead, 'dead letter')}", "see why in their headers")
+        return Finding("warn", "topics", f"{text}; {wording.counted(dead, 'dead letter')}", "tailrace dead list")
     if not events:
         return Finding("ok", "topics", f"{text}; the first event makes its own, or `tailrace topics apply`")
     return Finding("ok", "topics", text)

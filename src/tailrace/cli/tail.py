@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing
@@ -12,26 +11,21 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from tailrace.bus import Batch, Bus, Start
+from tailrace.bus import Batch, Start
 from tailrace.bus.topics import Topics
 from tailrace.cli.catch_up import catch_up
 from tailrace.cli.lines import line, summary
 from tailrace.cli.output import flush, say, stdout, write_json
+from tailrace.cli.reading import batches, start_of
 from tailrace.config import Config, load
 from tailrace.errors import DecodeError
 from tailrace.event import Event, decode, stamp
-from tailrace.event.ids import parse_time
 from tailrace.registry import open_bus
-from tailrace.store.grammar import parse
 
 Form = Annotated[
     Literal["default", "raw", "json"],
     Parameter(name=("--output", "-o"), help="raw: only what the event says; json: the event as on the topic."),
 ]
-
-_WAIT = 1.0
-_LAST_WAIT = 0.1
-"""Seconds to wait for more, where the end of what is there ends the command."""
 
 _Told = tuple[Event, bytes]
 """An event, and the bytes it came as."""
@@ -56,17 +50,13 @@ async def tail(
     wanted = _filter(workflow, agent)
     await catch_up(config)
     async with aclosing(open_bus(config)) as bus:
-        batches = _batches(bus, _topics(config, workflow), start, follow=follow)
-        async for told in _limited(batches, wanted, last):
+        arriving = batches(bus, *_topics(config, workflow), start=start, follow=follow)
+        async for told in _limited(arriving, wanted, last):
             _print(told, form)
 
 
 def _start(since: str | None, *, follow: bool, last: int | None) -> Start:
-    if since is not None:
-        time_text = parse(f"since:{since}", now=time.time()).since
-        seconds = parse_time(time_text) if time_text else None
-        return "earliest" if seconds is None else seconds
-    return "latest" if follow and last is None else "earliest"
+    return "latest" if follow and last is None and since is None else start_of(since)
 
 
 def _topics(config: Config, workflow: str | None) -> tuple[str, ...]:
@@ -78,22 +68,13 @@ def _filter(workflow: str | None, agents: Collection[str]) -> Callable[[Event], 
     return lambda event: (workflow is None or event.workflow == workflow) and (not agents or event.agent in agents)
 
 
-async def _batches(bus: Bus, topics: tuple[str, ...], start: Start, *, follow: bool) -> AsyncGenerator[Batch, None]:
-    async with bus.subscribe(*topics, start=start) as subscription:
-        while True:
-            batch = await subscription.receive(wait=_WAIT if follow else _LAST_WAIT)
-            yield batch
-            if batch.caught_up and not follow:
-                return
-
-
 async def _limited(
-    batches: AsyncGenerator[Batch, None], wanted: Callable[[Event], bool], last: int | None
+    arriving: AsyncGenerator[Batch, None], wanted: Callable[[Event], bool], last: int | None
 ) -> AsyncGenerator[list[_Told], None]:
     """The wanted events of each batch; with `last`, only so many of those before the first end is reached."""
     held: deque[_Told] | None = None if last is None else deque(maxlen=last)
-    async with aclosing(batches):
-        async for batch in batches:
+    async with aclosing(arriving):
+        async for batch in arriving:
             told = sorted((one for one in _decoded(batch) if wanted(one[0])), key=lambda one: stamp(one[0]))
             if held is None:
                 yield told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -9,9 +10,11 @@ import anyio
 import pytest
 
 from tailrace.bus import Bus, Partition, Subscription
-from tailrace.config import Config, TopicSettings
+from tailrace.bus.kafka.group import GroupSubscription
+from tailrace.config import Config, ConsumeSettings, TopicSettings
+from tailrace.errors import BusError
 from tailrace.registry import open_bus
-from tests.conformance.bus_case import PATIENCE, after, opened, records, values
+from tests.conformance.bus_case import PATIENCE, after, opened, read, records, values
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kafka]
 
@@ -126,3 +129,92 @@ async def test_leaving_does_not_wait_for_a_dead_member(kafka_url: str, prefix: s
             assert not second.active
             leaving = time.monotonic()
         assert time.monotonic() - leaving < 8
+
+
+async def test_a_client_that_got_stuck_is_replaced_by_a_new_one(kafka_url: str, prefix: str):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+    async with opened(open_with(f"{kafka_url}?stuck_timeout_ms=1500", partitions=1)) as bus:
+        await bus.publish(records(topic, 3))
+        async with bus.subscribe(topic, group=group) as subscription:
+            with anyio.fail_after(PATIENCE):
+                await subscription.commit(after(await read(subscription, 3)))
+                stuck = subscription._consumer
+                stuck.pause(*stuck.assignment())  # as after a lost fetch: it is in the group, and brings nothing
+                await bus.publish(records(topic, 2, first=3))
+                received, revoked = [], set()
+                while len(received) < 2:
+                    batch = await subscription.receive(wait=0.1)
+                    received += batch.records
+                    revoked |= set(batch.revoked)
+        assert values(received) == [3, 4]
+        assert revoked == {Partition(topic, 0)}
+        assert subscription._consumer is not stuck
+
+
+async def test_a_client_that_is_caught_up_or_stands_by_is_not_taken_for_stuck(kafka_url: str, prefix: str):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+    async with opened(open_with(f"{kafka_url}?stuck_timeout_ms=1500", partitions=1)) as bus:
+        await bus.create_topics([topic])
+        async with bus.subscribe(topic, group=group) as first, bus.subscribe(topic, group=group) as second:
+            with anyio.fail_after(PATIENCE):
+                while None in (first._ownership.owned, second._ownership.owned) or first.active == second.active:
+                    await first.receive(wait=0.1)
+                    await second.receive(wait=0.1)
+            for each in (first, second):
+                await each.receive(wait=0)  # tells what changed until here
+            clients = [first._consumer, second._consumer]
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                for each in (first, second):
+                    assert not (await each.receive(wait=0.1)).revoked
+            assert [first._consumer, second._consumer] == clients
+
+
+async def test_a_named_member_that_comes_back_in_time_gets_its_partitions_and_disturbs_nobody(
+    kafka_url: str, prefix: str
+):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+
+    def named(name: str) -> Bus:
+        return open_bus(
+            Config(bus=kafka_url, topics=TopicSettings(partitions=2), consume=ConsumeSettings(instance=name))
+        )
+
+    async def settle(*members: GroupSubscription) -> None:
+        while not all(len(each._ownership.owned or ()) == 1 for each in members):
+            for each in members:
+                await each.receive(wait=0.1)
+
+    async with opened(named("worker-0")) as one, opened(named("worker-1")) as two:
+        await one.create_topics([topic])
+        async with two.subscribe(topic, group=group) as second:
+            with anyio.fail_after(PATIENCE):
+                async with one.subscribe(topic, group=group) as first:
+                    await settle(first, second)
+                    before = first._ownership.owned
+                    await second.receive(wait=0)
+                async with one.subscribe(topic, group=group) as first:
+                    while not first.active:
+                        await first.receive(wait=0.1)
+                        assert not (await second.receive(wait=0.1)).revoked
+                    assert first._ownership.owned == before
+                    assert second.active
+
+
+async def test_a_member_whose_name_another_takes_joins_anew_and_loses_nothing(kafka_url: str, prefix: str):
+    topic, group = f"{prefix}.events.a", f"{prefix}-group"
+    settings = Config(bus=kafka_url, topics=TopicSettings(partitions=1), consume=ConsumeSettings(instance="worker-0"))
+    async with opened(open_bus(settings)) as one, opened(open_bus(settings)) as two:
+        await one.publish(records(topic, 3))
+        async with one.subscribe(topic, group=group) as first:
+            with anyio.fail_after(PATIENCE):
+                await receive_until_active(first)
+                async with two.subscribe(topic, group=group) as second:
+                    await receive_until_active(second)
+                received, revoked = [], set()
+                while len(received) < 3 or not revoked:
+                    with contextlib.suppress(BusError):  # aiokafka has no name for the broker's word for it
+                        batch = await first.receive(wait=0.1)
+                        received = [*batch.records] if batch.revoked else [*received, *batch.records]
+                        revoked |= set(batch.revoked)
+        assert values(received) == [0, 1, 2]

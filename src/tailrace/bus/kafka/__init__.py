@@ -25,17 +25,19 @@ logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 def open_bus(config: Config) -> KafkaBus:
-    return KafkaBus(Brokers(config.bus_url), config.topics)
+    return KafkaBus(Brokers(config.bus_url), config.topics, instance=config.consume.instance)
 
 
 class KafkaBus:
     """See `tailrace.bus.Bus`.
 
-    A member of a group that dies without a word is replaced after the option `session_timeout_ms`, 30 s. `subscribe`
-    itself connects only where `start` is not "earliest".
+    A member of a group that dies without a word is replaced after the option `session_timeout_ms`, 30 s; so is one
+    that leaves, if it has an `instance`. `subscribe` itself connects only where `start` is not "earliest".
     """
 
-    def __init__(self, brokers: Brokers, settings: TopicSettings) -> None:
+    def __init__(self, brokers: Brokers, settings: TopicSettings, *, instance: str | None = None) -> None:
+        """`instance`: the static name of this bus's members in their groups; no two of one group may share it."""
+        self._instance = instance
         self._brokers = brokers
         self._cluster = Cluster(brokers, settings)
         self._publisher = Publisher(brokers, self._cluster)
@@ -59,7 +61,7 @@ class KafkaBus:
         else:
             if starting:
                 await self._cluster.commit_first(group, starting)
-            subscription = GroupSubscription(self._brokers, self._cluster, topics, group)
+            subscription = GroupSubscription(self._brokers, self._cluster, topics, group, self._instance)
         self._subscriptions.add(subscription)
         try:
             yield subscription

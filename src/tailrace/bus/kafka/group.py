@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition, errors
@@ -52,17 +53,41 @@ class _Ownership:
 ConsumerRebalanceListener.register(_Ownership)
 
 
+class _Patience:
+    """With something that has not gone well for some time. Seconds by the monotonic clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+
+    def renew(self) -> None:
+        self._since = None
+
+    def has_ended(self) -> bool:
+        """To be asked while it does not go well."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        return now - self._since >= self._seconds
+
+
 class GroupSubscription:
     """See `tailrace.bus.Subscription`.
 
-    Every rebalance takes all partitions away; those that come back are read from their committed offset again.
+    Every rebalance takes all partitions away; those that come back are read from their committed offset again. So it
+    is when the client fails or gets stuck, as aiokafka's may for good: the next `receive` joins with a new one.
     """
 
-    def __init__(self, brokers: Brokers, cluster: Cluster, patterns: Collection[str], group: str) -> None:
+    def __init__(
+        self, brokers: Brokers, cluster: Cluster, patterns: Collection[str], group: str, instance: str | None = None
+    ) -> None:
         self._brokers = brokers
         self._cluster = cluster
         self._patterns = patterns
         self._group = group
+        self._instance = instance
+        self._reading = _Patience(brokers.options.stuck_timeout_ms / 1000)
+        self._committing = _Patience(brokers.options.stuck_timeout_ms / 1000)
         self._consumer: AIOKafkaConsumer | None = None
         self._ownership = _Ownership()
         self._closed = False
@@ -82,10 +107,15 @@ class GroupSubscription:
         except BusError:
             await self._disconnect()
             raise
-        caught_up = not polled and await self._is_caught_up(consumer)
+        state = "reading" if polled else await self._state(consumer)
+        if state != "behind":
+            self._reading.renew()
+        elif self._reading.has_ended():
+            _log.warning("%s: group %s got nothing of what there is to read; it joins anew", self._brokers, self._group)
+            await self._disconnect()
         # Nothing is awaited from here on: what is revoked later is told with the next batch.
         revoked, self._ownership.revoked = self._ownership.revoked, frozenset()
-        return Batch(received(polled.values()), revoked, caught_up)
+        return Batch(received(polled.values()), revoked, state == "caught up")
 
     async def commit(self, upto: Mapping[Partition, int]) -> None:
         self._check_open()
@@ -93,11 +123,19 @@ class GroupSubscription:
         offsets = {TopicPartition(*at): offset for at, offset in upto.items() if at in owned}
         if self._consumer is None or not offsets:
             return
-        with bus_errors(self._brokers, f"committing for group {self._group}"), anyio.fail_after(_COMMIT_SECONDS):
-            try:
-                await self._consumer.commit(offsets)
-            except (errors.CommitFailedError, errors.IllegalStateError) as error:
-                _log.debug("group %s changed before a commit: %s", self._group, error)
+        try:
+            with bus_errors(self._brokers, f"committing for group {self._group}"), anyio.fail_after(_COMMIT_SECONDS):
+                try:
+                    await self._consumer.commit(offsets)
+                except (errors.CommitFailedError, errors.IllegalStateError) as error:
+                    _log.debug("group %s changed before a commit: %s", self._group, error)
+        except BusError as error:
+            # Anything but silence is an answer, which a new client would get as well.
+            if isinstance(error.__cause__, TimeoutError) and self._committing.has_ended():
+                _log.warning("%s: no commit of group %s gets through; it joins anew", self._brokers, self._group)
+                await self._disconnect()
+            raise
+        self._committing.renew()
 
     async def aclose(self) -> None:
         self._closed = True
@@ -115,6 +153,7 @@ class GroupSubscription:
             consumer = AIOKafkaConsumer(
                 **reading(self._brokers, request_timeout_ms=max(longest, options.request_timeout_ms)),
                 group_id=self._group,
+                group_instance_id=self._instance,
                 # One only: aiokafka asks to join once for each. The sticky one does not work.
                 partition_assignment_strategy=(RoundRobinPartitionAssignor,),
                 session_timeout_ms=options.session_timeout_ms,
@@ -135,22 +174,32 @@ class GroupSubscription:
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         self._ownership.lose()
+        self._reading.renew()
+        self._committing.renew()
         if consumer is not None:
             await stop_consumer(consumer)
 
-    async def _is_caught_up(self, consumer: AIOKafkaConsumer) -> bool:
-        """Asks the brokers: what the consumer knows is as old as its last fetch."""
+    async def _state(self, consumer: AIOKafkaConsumer) -> Literal["caught up", "standing by", "behind"]:
+        """Of a member that got no record. Asks the brokers: what the consumer knows is as old as its last fetch."""
         owned = self._ownership.owned
         if owned is None:
-            return False
-        with anyio.move_on_after(CHECK_SECONDS):
-            there = await self._cluster.partitions(self._patterns)
-            if not owned or {at.topic for at in there} - consumer.subscription():
-                return not there
-            ends = await self._cluster.ends(owned)
-            positions = await positions_of(consumer, owned)
-            return all(positions.get(at, -1) >= end for at, end in ends.items())
-        return False
+            return "behind"
+        try:
+            with anyio.move_on_after(CHECK_SECONDS):
+                there = await self._cluster.partitions(self._patterns)
+                if not there:
+                    return "caught up"
+                if {at.topic for at in there} - consumer.subscription():
+                    return "behind"
+                if not owned:
+                    return "standing by"
+                ends = await self._cluster.ends(owned)
+                positions = await positions_of(consumer, owned)
+                return "caught up" if all(positions.get(at, -1) >= end for at, end in ends.items()) else "behind"
+        except BusError:
+            self._reading.renew()  # a consumer cannot do better than its brokers
+            raise
+        return "behind"
 
 
 if TYPE_CHECKING:

@@ -37,6 +37,9 @@ class Options(msgspec.Struct, frozen=True):
     """How long one request may take; a publish gives up after about three of these."""
     session_timeout_ms: int = 30_000
     """How long a member of a group may be silent until its partitions go to others."""
+    stuck_timeout_ms: int = 90_000
+    """How long a member of a group may get no record that is there, or none of its commits through, while the brokers
+    answer, until it joins anew with a client of its own."""
 
 
 class Brokers:
@@ -128,7 +131,7 @@ def _check(options: Options, given: dict[str, str]) -> None:
         raise ConfigError(f"security_protocol={options.security_protocol} needs sasl_username and sasl_password")
     if options.ssl_keyfile and not options.ssl_certfile:
         raise ConfigError("option 'ssl_keyfile' needs 'ssl_certfile' in the kafka:// URL")
-    for name in ("request_timeout_ms", "session_timeout_ms"):
+    for name in ("request_timeout_ms", "session_timeout_ms", "stuck_timeout_ms"):
         if getattr(options, name) < 1:
             raise ConfigError(f"option {name!r} in the kafka:// URL takes a number of milliseconds above 0")
     if options.compression != "none" and not _CODECS[options.compression]():

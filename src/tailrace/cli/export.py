@@ -1,0 +1,44 @@
+"""`tailrace export`: documents as JSON lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from tailrace.cli.catch_up import current_store
+from tailrace.cli.output import write_json
+from tailrace.config import load
+from tailrace.document import Summary
+from tailrace.document.view import render
+from tailrace.store import Query, Store
+from tailrace.store.grammar import parse
+
+_PAGE = 200
+
+
+async def export(
+    *query: Annotated[str, Parameter(help="As `tailrace runs` takes it; default: all runs.")],
+) -> None:
+    """Write whole documents to stdout, one a line, newest run first: `tailrace export since:1d > runs.jsonl`."""
+    wanted = parse(" ".join(query), now=time.time())
+    async with current_store(load()) as store:
+        async for summary in matching(store, wanted):
+            document = await store.get(summary.run_id)
+            if document is not None:  # else it was removed meanwhile
+                write_json(render(document))
+
+
+async def matching(store: Store, query: Query) -> AsyncIterator[Summary]:
+    """All runs that match, page by page."""
+    after: str | None = None
+    while True:
+        page = await store.search(msgspec.structs.replace(query, limit=_PAGE, after=after))
+        for summary in page.runs:
+            yield summary
+        after = page.next
+        if after is None:
+            return

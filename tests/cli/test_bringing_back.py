@@ -1,0 +1,102 @@
+"""Commands that move whole runs: rebuild, restore, export."""
+
+import json
+
+import msgspec
+import pytest
+
+from tailrace.bus import Record
+from tailrace.bus.topics import Topics
+from tests.cli.story import RUN, finished
+
+OTHER = "c" * 32
+
+
+@pytest.fixture
+def with_runs(quick):
+    quick.publish(finished(), finished(OTHER, "other"))
+    return quick
+
+
+def test_a_rebuilt_store_shows_the_same(with_runs, tmp_path):
+    before = with_runs("show", RUN, "-o", "json").stdout
+    anew = f"sqlite:///{tmp_path / 'anew.db'}"
+    result = with_runs("rebuild", "--store", anew)
+    assert (result.returncode, result.stdout) == (0, "joined 2 documents into the store\n"), result.stderr
+    assert with_runs("show", RUN, "-o", "json", TAILRACE_STORE=anew).stdout == before
+    assert with_runs("rebuild", "--store", anew, "--since", "2999-01-01").stdout == (
+        "joined 0 documents into the store\n"
+    )
+
+
+def test_a_rebuild_that_had_to_leave_something_out_fails(with_runs):
+    with_runs.publish_records(Record(Topics("tailrace").documents, b"k", b"nonsense"))
+    result = with_runs("rebuild")
+    assert result.returncode == 1
+    assert "1 document could not be read or stored" in result.stderr
+
+
+def test_export_gives_the_document_of_every_run_or_of_those_that_match(with_runs):
+    lines = with_runs("export").stdout.splitlines()
+    assert sorted(json.loads(line)["run_id"] for line in lines) == sorted([RUN, OTHER])
+    (line,) = with_runs("export", "workflow:other").stdout.splitlines()
+    assert f"{line}\n" == with_runs("show", OTHER, "-o", "json").stdout
+    assert with_runs("export", "workflow:none").stdout == ""
+
+
+def test_export_turns_every_page(with_runs, monkeypatch):
+    monkeypatch.setattr("tailrace.cli.export._PAGE", 1)
+    assert len(with_runs("export").stdout.splitlines()) == 2
+
+
+class Report(msgspec.Struct):
+    restored: dict[str, int]
+    missing: list[str] = []
+    incomplete: list[str] = []
+
+
+asked: list[list[str]] = []
+answers: list[Report] = []
+
+
+async def stand_in(config, bus, run_ids):
+    """Of the sampler's own: it says what the test wants."""
+    asked.append(list(run_ids))
+    return answers.pop()
+
+
+@pytest.fixture
+def restoring(with_runs, monkeypatch):
+    monkeypatch.setattr("tailrace.cli.restore.find_restore", lambda: stand_in)
+    asked.clear()
+    answers.clear()
+    return with_runs
+
+
+def test_restore_takes_whole_ids_short_ones_and_queries_each_run_once(restoring):
+    unknown = "d" * 32
+    answers.append(Report({RUN: 14, OTHER: 14, unknown: 3}))
+    result = restoring("restore", RUN[-8:], unknown, "--query", "agent:planner")
+    assert (result.returncode, result.stdout) == (0, "restored 3 runs of 31 events\n"), result.stderr
+    assert [sorted(each) for each in asked] == [sorted([RUN, unknown, OTHER])]
+
+
+def test_restore_fails_and_says_what_is_gone(restoring):
+    answers.append(Report({RUN: 2}, missing=[OTHER], incomplete=[RUN]))
+    result = restoring("restore", RUN, OTHER)
+    assert result.returncode == 1
+    assert f"{OTHER}: no event of it is on the bus" in result.stderr
+    assert f"{RUN}: restored without its beginning" in result.stderr
+
+
+def test_a_dry_run_names_the_runs_and_restores_none(restoring):
+    result = restoring("restore", "--query", "workflow:other", "--dry-run")
+    assert (result.returncode, result.stdout, asked) == (0, f"{OTHER}\n", [])
+
+
+@pytest.mark.parametrize(("arguments", "code", "told"), [((), 2, "--query"), (("beef",), 1, "give the whole id")])
+def test_restore_asks_for_runs_that_it_can_find(restoring, arguments, code, told):
+    result = restoring("restore", *arguments)
+    assert result.returncode == code
+    assert told in result.stderr
+    assert asked == []
