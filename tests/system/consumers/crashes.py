@@ -13,7 +13,7 @@ import msgspec
 
 from tests.system.consumers.feed import fed
 from tests.system.consumers.lane import Lane, judge_lanes
-from tests.system.consumers.points import ONCE, POINTS, REBALANCED, STAGES, Fuse
+from tests.system.consumers.points import POINTS, REBALANCED, SELDOM, STAGES, Fuse
 from tests.system.consumers.verdict import Verdict
 from tests.system.consumers.worker import Worker
 
@@ -22,7 +22,7 @@ _SESSION_MS = 1_000
 _MOST_PASSAGES = 3
 _REACH_SECONDS = 30.0
 _EVENTS_A_KILL = 100
-_UNREADABLE = 0.04
+_UNREADABLE = 0.08
 _STRANGE = 0.1
 
 
@@ -81,9 +81,10 @@ def kill_everywhere(
 
 
 def _fuses(chosen: random.Random, points: Sequence[str], times: int) -> list[Fuse]:
-    fuses = [
-        Fuse(point, 1 if point in ONCE else chosen.randint(1, _MOST_PASSAGES)) for point in points for _ in range(times)
-    ]
+    fuses = []
+    for point in points:
+        most = 1 if point in SELDOM else _MOST_PASSAGES
+        fuses += [Fuse(point, chosen.randint(1, most)) for _ in range(times)]
     chosen.shuffle(fuses)
     return fuses
 

@@ -23,6 +23,7 @@ Form = Callable[[list[Event]], Iterable[tuple[str, bytes]]]
 
 _TICK = 0.1
 _TICKS_A_TRICKLE = 3
+_TRICKLE = 3
 _LYING = 0.05
 _REPEATED = 0.2
 _FLUSH_SECONDS = 120.0
@@ -125,7 +126,7 @@ def fed(bus: str, inputs: Sequence[Input], rate: float) -> Iterator[None]:
                 if len(each.accepted) < each.quota:
                     each.feed(producer, due)
                 elif tick % _TICKS_A_TRICKLE == 0:
-                    each.feed(producer, 1)
+                    each.feed(producer, _TRICKLE)
         for each in inputs:
             each.finish(producer)
 

@@ -27,16 +27,17 @@ REBALANCED = ("revoked", "assigned again")
 """Passed only when another member joins the group."""
 STOPPED = ("draining", "leaving the group", "left the group")
 """At these the worker first sends itself SIGTERM, with records in its hands."""
+DEAD_LETTERS = ("before a dead letter", "a dead letter under way", "after a dead letter")
 POINTS = (
     *("before the first receive", "assigned", "received", "mid-feed"),
     *("before a write", "half-way through a write", "a write under way", "after a write"),
     *("before a commit", "a commit under way", "after a commit"),
-    *("before a dead letter", "a dead letter under way", "after a dead letter"),
+    *DEAD_LETTERS,
     *REBALANCED,
     *STOPPED,
 )
-ONCE = ("before the first receive", "assigned", *REBALANCED, *STOPPED)
-"""Passed once in the life of a worker, or seldom."""
+SELDOM = ("before the first receive", "assigned", *DEAD_LETTERS, *REBALANCED, *STOPPED)
+"""Passed once in the life of a worker, or with few records only."""
 
 _UNTIL_SENT = 0.001
 """Seconds from the begin of a request to the kill that comes before its answer: sometimes before it was sent."""
@@ -121,9 +122,9 @@ class _Wrapping:
             self._pass("assigned")
         if batch.records:
             self._pass("received")
-            if self._fuse.point in STOPPED:
-                os.kill(os.getpid(), signal.SIGTERM)
+            if self._fuse.point in STOPPED and not self._draining:  # a second one would end it at once
                 self._draining = True
+                os.kill(os.getpid(), signal.SIGTERM)
         return batch
 
     async def _aclose(self, real: Callable[..., Any], reader: GroupSubscription) -> None:
