@@ -7,6 +7,6 @@ PROCESSES.set_forkserver_preload(
     [
         *("tests.soak.agent", "tests.system.consumers.worker"),
         *("tailrace.publish.loop", "tailrace.bus.kafka", "tailrace.store.sqlite", "tailrace.store.opensearch"),
-        "tailrace_consumers.all",
+        *("tailrace_consumers.all", "anyio._backends._asyncio", "tomllib"),  # the last two else at their first use
     ]
 )
