@@ -69,9 +69,9 @@ def _change_groups(broker: Server, directory: Path, seed: int, changes: int) -> 
 def _mix_hostile(broker: Server, directory: Path, seed: int, hostile: int) -> bool:
     total, ok = Verdict(), True
     while total.hostile < hostile:
-        records = _ALL_PER_HOSTILE * min(_HOSTILE_A_ROUND, hostile - total.hostile)
-        verdict = read_hostile(broker.url, directory, seed + total.hostile, records)
-        ok = _say(f"HOSTILE={verdict.hostile}", seed + total.hostile, verdict) and ok
+        seed_here, part = seed + total.hostile, min(_HOSTILE_A_ROUND, hostile - total.hostile)
+        verdict = read_hostile(broker.url, directory, seed_here, part * _ALL_PER_HOSTILE)
+        ok = _say(f"HOSTILE={part}", seed_here, verdict) and ok
         total.add(verdict)
         delete_topics(broker, "hostile-")
     if hostile:

@@ -27,7 +27,7 @@ class Chain:
     """Leave it as a context manager: no worker outlives it."""
 
     def __init__(self, bus: str, directory: Path, name: str, seed: int, **settings: Any) -> None:
-        self._settings = settings_of(bus, directory / name, f"{name}-{seed}", partitions=6) | settings
+        self._settings = settings_of(bus, directory, f"{name}-{seed}", partitions=6) | settings
         self._config = load(self._settings)
         self._topics = Topics(self._config.prefix)
         self.workers: dict[str, list[Worker]] = {stage: [] for stage in STAGES}

@@ -38,7 +38,7 @@ class Lane:
         self, stage: str, name: str, bus: str, directory: Path, seed: int, *, unreadable: float, strange_runs: float
     ) -> None:
         self.stage = stage
-        self.settings = settings_of(bus, directory / name, f"{name}-{seed}", partitions=2)
+        self.settings = settings_of(bus, directory, f"{name}-{seed}", partitions=2)
         self.config: Config = load(self.settings)
         topics = Topics(self.config.prefix)
         events = topics.events(WORKFLOW)
@@ -109,8 +109,9 @@ async def judge_lanes(lanes: Sequence[Lane]) -> Verdict:
     return total
 
 
-def settings_of(bus: str, home: Path, prefix: str, *, partitions: int) -> Settings:
-    """Half of the runs are kept, and all that fail."""
+def settings_of(bus: str, directory: Path, prefix: str, *, partitions: int) -> Settings:
+    """Half of the runs are kept, and all that fail. Home and store are in `directory`, the prefix's own."""
+    home = directory / prefix
     return {
         "bus": bus,
         "store": f"sqlite:///{home / 'store.db'}",
