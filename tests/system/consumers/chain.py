@@ -61,7 +61,9 @@ class Chain:
         for workers in self.workers.values():
             while workers:
                 workers.pop().terminate()
-        verdict = judge_documents(kept(self.input.accepted), anyio.run(stored, self._config))
+        expected = kept(self.input.accepted)
+        found = anyio.run(stored, self._config, {event.run for event in expected})
+        verdict = judge_documents(expected, found)
         verdict.unread = unread
         return verdict
 

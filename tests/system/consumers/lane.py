@@ -153,11 +153,14 @@ def joined(documents: Iterable[Document]) -> dict[str, Document]:
     return {run: reduce(join, some) for run, some in parts.items()}
 
 
-async def stored(config: Config) -> dict[str, Document]:
-    """Every document of the store."""
+async def stored(config: Config, runs: Iterable[str] = ()) -> dict[str, Document]:
+    """Every document of the store; those of `runs` also if a search does not find them yet."""
     found: dict[str, Document] = {}
     query = Query(limit=500)
     async with aclosing(open_store(config)) as store:
+        for run in runs:
+            if document := await store.get(run):
+                found[run] = document
         while True:
             page = await store.search(query)
             for summary in page.runs:
