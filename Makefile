@@ -3,14 +3,17 @@ PYTHON ?= python3
 MINUTES ?= 10
 RESTARTS ?= 0
 OUTAGE ?= 0
+KILLS ?= 50
+CHANGES ?= 200
+HOSTILE ?= 1000000
 BIN := .venv/bin
 PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak servers clean
+.PHONY: help demo test lint bench soak soak-consumers servers clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/demo.stamp ## run a workflow on the embedded default, print its document and what to try next
 	@$(BIN)/tailrace demo
@@ -28,6 +31,9 @@ bench: .venv-bench/bench.stamp ## measure the logging call beside its rivals (ha
 
 soak: .venv/test.stamp ## kill agents for MINUTES=10, a broker RESTARTS=0 times, be without one for OUTAGE=0 s; count
 	@MINUTES=$(MINUTES) SEED=$(SEED) RESTARTS=$(RESTARTS) OUTAGE=$(OUTAGE) $(BIN)/python -m tests.soak
+
+soak-consumers: .venv/test.stamp ## kill, crowd, mislead and cut off the consumers (hours; KILLS=, CHANGES=, HOSTILE=, MINUTES=)
+	@KILLS=$(KILLS) CHANGES=$(CHANGES) HOSTILE=$(HOSTILE) MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m tests.soak.consumers
 
 servers: .venv/test.stamp ## run Apache Kafka and OpenSearch until Ctrl-C, and print their URLs as settings
 	@$(BIN)/python -m tests.servers

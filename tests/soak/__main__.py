@@ -56,7 +56,7 @@ def _kills(broker: Server, directory: Path, minutes: float, only: int | None) ->
         since = time.monotonic()
         with tempfile.TemporaryDirectory(dir=directory) as home:
             verdict = kill_batch(broker.url, Path(home), seed, _ROUNDS)
-        _delete_topics(broker, f"soak-{seed}.")
+        delete_topics(broker, f"soak-{seed}.")
         rounds += _ROUNDS
         total.add(verdict)
         print(f"{_ROUNDS} rounds: {verdict}; {time.monotonic() - since:.0f} s", flush=True)
@@ -68,7 +68,7 @@ def _kills(broker: Server, directory: Path, minutes: float, only: int | None) ->
     return ok
 
 
-def _delete_topics(broker: Server, prefix: str) -> None:
+def delete_topics(broker: Server, prefix: str) -> None:
     admin = AdminClient({"bootstrap.servers": broker.address})
     names = [name for name in admin.list_topics(timeout=20).topics if name.startswith(prefix)]
     for done in admin.delete_topics(names).values():

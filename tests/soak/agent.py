@@ -7,7 +7,6 @@ call) to the pipe: whoever reads it knows what must not be lost, without asking 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import signal
 import struct
@@ -25,15 +24,12 @@ import tailrace
 from tailrace.config import load
 from tailrace.publish import ship
 from tailrace.registry import open_bus
+from tests.processes import PROCESSES
 
 WORKFLOW = "soak"
 STREAMS_A_ROUND = 16
 _ACCEPTED = struct.Struct("<II")
 _TEXT = "The flight of the customer was delayed; a refund of 42 EUR is due. " * 4
-
-# A process that is forked from one that has imported everything starts in a tenth of the time.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__, "tailrace.publish.loop", "tailrace.bus.kafka"])
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -69,9 +65,9 @@ class Agent:
         """Stream -> number of its last accepted call; complete once the process is gone."""
         self._begun = threading.Event()
         self._gone = False
-        self._orders, theirs = _PROCESSES.Pipe()
-        accepted, told = _PROCESSES.Pipe(duplex=False)
-        self._process = _PROCESSES.Process(target=_live, args=(plan, told, theirs), daemon=True)
+        self._orders, theirs = PROCESSES.Pipe()
+        accepted, told = PROCESSES.Pipe(duplex=False)
+        self._process = PROCESSES.Process(target=_live, args=(plan, told, theirs), daemon=True)
         self._process.start()
         told.close()
         theirs.close()
@@ -133,7 +129,7 @@ class Shipper:
     """Ships spools over and over in a process of its own, until killed."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._process = _PROCESSES.Process(target=_ship, args=(settings,), daemon=True)
+        self._process = PROCESSES.Process(target=_ship, args=(settings,), daemon=True)
         self._process.start()
 
     def kill(self) -> None:
