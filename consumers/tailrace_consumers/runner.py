@@ -134,8 +134,9 @@ class Runner(Generic[Item]):
         if batch.records:
             self._dead_in_a_row = self._dead_in_a_row + dead if dead >= len(batch.records) else 0
         self.progress.received += len(batch.records)
-        for record in batch.records:
-            self._positions[record.source] = record.offset + 1
+        last = {(record.topic, record.partition): record.offset for record in batch.records}
+        for at, offset in last.items():
+            self._positions[Partition(*at)] = offset + 1
 
     def _forget(self, revoked: Collection[Partition]) -> None:
         self._stage.forget(revoked)

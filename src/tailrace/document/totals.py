@@ -66,14 +66,14 @@ def _actions(element: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _tokens(actions: Sequence[dict[str, Any]]) -> dict[str, float]:
     totals: dict[str, float] = {}
     for value in _loosely([action["tokens"] for action in actions if "tokens" in action]):
-        parts = value if isinstance(value, dict) else {"total": value}
+        parts = value if type(value) is dict else {"total": value}
         counted: float | None = None
         for name, number in parts.items():
-            if _is_number(number):
+            if type(number) in _NUMBERS and -_LIMIT < number < _LIMIT:
                 totals[name] = totals.get(name, 0) + number
                 # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
                 counted = number if counted is None else counted + number
-        if counted is not None and not _is_number(parts.get("total")):
+        if counted is not None and ("total" not in parts or not _is_number(parts["total"])):
             totals["total"] = totals.get("total", 0) + counted
     return dict(sorted(totals.items()))
 

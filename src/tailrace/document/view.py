@@ -89,8 +89,8 @@ def _tree(parts: Parts) -> Element:
             context = Context(iteration=event.iteration)
         else:
             home, context = root["actions"], Context()
-        key = action_of.get(event.id)
-        home.append(_fact(event, context) if key is None else _action_element(key, nodes[key], context))
+        action = action_of.get(event.id)
+        home.append(_fact(event, context) if action is None else _action_element(action, nodes[action], context))
     return root
 
 
