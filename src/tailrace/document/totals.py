@@ -16,7 +16,8 @@ from tailrace.document.intervals import Intervals
 from tailrace.document.parsed import Parsed
 from tailrace.event import types
 
-_ABSENCE = (types.PRODUCER_LOST, types.RUN_ABANDONED)
+ABSENCE = (types.PRODUCER_LOST, types.RUN_ABANDONED)
+"""Types of the events that say that a run's producer is gone."""
 _LIMIT = 1e15
 _NUMBERS = (int, float)
 _loose = msgspec.json.Decoder()
@@ -45,11 +46,17 @@ def add_totals(element: dict[str, Any], received: Mapping[str, Intervals], event
 
 
 def _state(element: dict[str, Any], events: Sequence[Parsed]) -> str:
-    """A run is abandoned while nothing was heard of it after the last word on its absence."""
     if "end_event" in element:
+        return shape.COMPLETE  # as most are, and then the times need not be looked at
+    absent = max((event.ts for event in events if event.type in ABSENCE), default=None)
+    heard = max((event.ts for event in events if event.type not in ABSENCE), default="")
+    return state_of(ended=False, absent=absent, heard=heard)
+
+
+def state_of(*, ended: bool, absent: str | None, heard: str) -> str:
+    """A run is abandoned while nothing was heard of it after the last word on its absence."""
+    if ended:
         return shape.COMPLETE
-    absent = max((event.ts for event in events if event.type in _ABSENCE), default=None)
-    heard = max((event.ts for event in events if event.type not in _ABSENCE), default="")
     return shape.ABANDONED if absent is not None and absent >= heard else shape.OPEN
 
 
@@ -66,21 +73,38 @@ def _actions(element: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _tokens(actions: Sequence[dict[str, Any]]) -> dict[str, float]:
     totals: dict[str, float] = {}
     for value in _loosely([action["tokens"] for action in actions if "tokens" in action]):
-        parts = value if type(value) is dict else {"total": value}
-        counted: float | None = None
-        for name, number in parts.items():
-            if type(number) in _NUMBERS and -_LIMIT < number < _LIMIT:
-                totals[name] = totals.get(name, 0) + number
-                # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
-                counted = number if counted is None else counted + number
-        if counted is not None and ("total" not in parts or not _is_number(parts["total"])):
-            totals["total"] = totals.get("total", 0) + counted
+        _add_tokens(totals, value)
     return dict(sorted(totals.items()))
+
+
+def tokens_of(raw: msgspec.Raw | None) -> dict[str, float]:
+    """What an action's `tokens` add to the totals: by name, with their sum as `total` where it states none."""
+    totals: dict[str, float] = {}
+    _add_tokens(totals, _alone(raw))
+    return totals
+
+
+def _add_tokens(totals: dict[str, float], value: Any) -> None:
+    parts = value if isinstance(value, dict) else {"total": value}
+    counted: float | None = None
+    for name, number in parts.items():
+        if _is_number(number):
+            totals[name] = totals.get(name, 0) + number
+            # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
+            counted = number if counted is None else counted + number
+    if counted is not None and not _is_number(parts.get("total")):
+        totals["total"] = totals.get("total", 0) + counted
 
 
 def _cost(actions: Sequence[dict[str, Any]]) -> float:
     costs = _loosely([action["cost"] for action in actions if "cost" in action])
     return math.fsum(cost for cost in costs if _is_number(cost))
+
+
+def cost_of(raw: msgspec.Raw | None) -> float:
+    """What an action's `cost` adds to the total."""
+    value = _alone(raw)
+    return value if _is_number(value) else 0.0
 
 
 def _loosely(raws: Sequence[msgspec.Raw]) -> list[Any]:
@@ -92,7 +116,9 @@ def _loosely(raws: Sequence[msgspec.Raw]) -> list[Any]:
     return values
 
 
-def _alone(raw: msgspec.Raw) -> Any:
+def _alone(raw: msgspec.Raw | None) -> Any:
+    if raw is None:
+        return None
     try:
         return _loose.decode(raw)
     except msgspec.MsgspecError:
