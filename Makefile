@@ -10,10 +10,10 @@ BIN := .venv/bin
 PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak soak-consumers servers clean
+.PHONY: help demo test lint bench bench-consumers soak soak-consumers servers clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/demo.stamp ## run a workflow on the embedded default, print its document and what to try next
 	@$(BIN)/tailrace demo
@@ -29,6 +29,9 @@ lint: .venv/test.stamp ## check style, format and types
 bench: .venv-bench/bench.stamp ## measure the logging call beside its rivals (half an hour; ARGS=--quick: two minutes)
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
+bench-consumers: .venv/test.stamp .venv-quix/peer.stamp .venv-bytewax/peer.stamp ## measure the consumers beside their rivals (an hour; ARGS=--quick: minutes)
+	@$(BIN)/python -m benchmarks.consumers $(ARGS)
+
 soak: .venv/test.stamp ## kill agents for MINUTES=10, a broker RESTARTS=0 times, be without one for OUTAGE=0 s; count
 	@MINUTES=$(MINUTES) SEED=$(SEED) RESTARTS=$(RESTARTS) OUTAGE=$(OUTAGE) $(BIN)/python -m tests.soak
 
@@ -39,10 +42,10 @@ servers: .venv/test.stamp ## run Apache Kafka and OpenSearch until Ctrl-C, and p
 	@$(BIN)/python -m tests.servers
 
 clean: ## delete the environments, builds and caches
-	rm -rf .venv .venv-bench dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-quix .venv-bytewax dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A stamp, not the directory, tells that a step is done: an interrupted one is repeated.
-.venv/made.stamp .venv-bench/made.stamp:
+.venv/made.stamp .venv-bench/made.stamp .venv-quix/made.stamp .venv-bytewax/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "tailrace needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(@D)
@@ -63,4 +66,9 @@ clean: ## delete the environments, builds and caches
 .venv-bench/bench.stamp: pyproject.toml .venv-bench/made.stamp
 	@echo "installing tailrace and what it is compared with into .venv-bench ..."
 	@$(PIP) --editable . --group bench
+	@touch $@
+
+.venv-quix/peer.stamp .venv-bytewax/peer.stamp: .venv-%/peer.stamp: pyproject.toml .venv-%/made.stamp
+	@echo "installing what the consumers are compared with into $(@D) ..."
+	@$(PIP) --group bench-$*
 	@touch $@

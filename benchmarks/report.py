@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -54,18 +55,21 @@ class Report(msgspec.Struct, frozen=True):
 
 def of(outcome: Outcome, plan: Plan) -> Report:
     """The run that just ended, on this machine."""
-    machine = Machine(
-        _cpu(), os.cpu_count() or 1, f"{platform.system()} {platform.release()}", platform.python_version()
-    )
     return Report(
         datetime.now(UTC).isoformat(timespec="seconds"),
-        machine,
+        machine(),
         versions(),
         plan,
         judge(medians(outcome.rows)),
         outcome.left_out,
         outcome.rows,
     )
+
+
+def machine() -> Machine:
+    """On which it is asked."""
+    system = f"{platform.system()} {platform.release()}"
+    return Machine(_cpu(), os.cpu_count() or 1, system, platform.python_version())
 
 
 def write(report: Report, path: Path) -> None:
@@ -77,6 +81,13 @@ def read(path: Path) -> Report:
     return msgspec.json.decode(path.read_bytes(), type=Report)
 
 
+class HasTargets(Protocol):
+    """A report of any kind."""
+
+    @property
+    def targets(self) -> list[Judged]: ...
+
+
 def peers_table(report: Report) -> str:
     """Medians of the rounds, the cheapest call first."""
     found = medians(report.rows)
@@ -86,10 +97,10 @@ def peers_table(report: Report) -> str:
         _peer_line(peer, figures, found.get(("loop", peer), {}), floor)
         for peer, figures in sorted(calls.items(), key=lambda item: item[1]["wall_ns"])
     ]
-    return _table(_COLUMNS, lines)
+    return table(_COLUMNS, lines)
 
 
-def targets_table(report: Report) -> str:
+def targets_table(report: HasTargets) -> str:
     lines = [
         [
             target.what,
@@ -100,16 +111,16 @@ def targets_table(report: Report) -> str:
         ]
         for target in report.targets
     ]
-    return _table(("target", "measured", "must", "aim", "reached"), lines)
+    return table(("target", "measured", "must", "aim", "reached"), lines)
 
 
 def conditions(report: Report) -> str:
     """On what and how it was measured, in one paragraph."""
-    plan, machine = report.plan, report.machine
+    plan, on = report.plan, report.machine
     packages = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     load = max((row.load for row in report.rows), default=0.0)
     return (
-        f"{report.measured_at[:10]}, {machine.cpu}, {machine.cores} cores, {machine.system}, Python {machine.python}; "
+        f"{report.measured_at[:10]}, {on.cpu}, {on.cores} cores, {on.system}, Python {on.python}; "
         f"medians of {plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process; bursts of {plan.events:,} "
         f"events of about 735 B, then {plan.rate:,}/s; highest load average at a start {load:.1f}. {packages}."
     )
@@ -125,23 +136,23 @@ def _peer_line(peer: str, call: Figures, loop: Figures, floor: float | None) -> 
     return [
         peer,
         PEERS[peer].sink if peer in PEERS else "",
-        _shown(call.get("wall_ns"), 1_000, 2),
-        _shown(call.get("wall_ns"), floor, 1),
-        _shown(call.get("total_cpu_ns"), 1_000, 2),
-        _shown(call.get("single_p999_ns"), 1_000, 0),
-        _shown(call.get("paced_p50_ns"), 1_000, 1),
-        _shown(call.get("paced_p999_ns"), 1_000, 0),
-        _shown(loop.get("late_p999_ms"), 1, 2),
+        shown(call.get("wall_ns"), 1_000, 2),
+        shown(call.get("wall_ns"), floor, 1),
+        shown(call.get("total_cpu_ns"), 1_000, 2),
+        shown(call.get("single_p999_ns"), 1_000, 0),
+        shown(call.get("paced_p50_ns"), 1_000, 1),
+        shown(call.get("paced_p999_ns"), 1_000, 0),
+        shown(loop.get("late_p999_ms"), 1, 2),
         "-" if "delivered_share" not in call else f"{call['delivered_share']:.0%}",
-        _shown(call.get("rss_mib"), 1, 0),
+        shown(call.get("rss_mib"), 1, 0),
     ]
 
 
-def _shown(value: float | None, unit: float | None, digits: int) -> str:
+def shown(value: float | None, unit: float | None, digits: int) -> str:
     return "-" if value is None or not unit else f"{value / unit:.{digits}f}"
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Markdown, in columns of even width, so that it can also be read as it is."""
     widths = [max(len(line[column]) for line in (head, *lines)) for column in range(len(head))]
     rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]

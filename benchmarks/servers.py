@@ -13,15 +13,28 @@ from pathlib import Path
 @contextmanager
 def kafka(directory: Path) -> Iterator[str]:
     """`host:port` of an Apache Kafka, started for this; empty where none can be started, and stderr says why."""
+    with _started("Kafka", directory) as address:
+        yield address
+
+
+@contextmanager
+def opensearch(directory: Path) -> Iterator[str]:
+    """As `kafka`, an OpenSearch."""
+    with _started("OpenSearch", directory) as address:
+        yield address
+
+
+@contextmanager
+def _started(name: str, directory: Path) -> Iterator[str]:
     try:
-        from tests.servers import Kafka, UnavailableError
+        from tests import servers
     except ImportError as error:
-        yield _without(str(error))
+        yield _without(name, str(error))
         return
     try:
-        server = Kafka(directory)
-    except UnavailableError as error:
-        yield _without(str(error))
+        server = getattr(servers, name)(directory)
+    except servers.UnavailableError as error:
+        yield _without(name, str(error))
         return
     try:
         server.start()
@@ -51,6 +64,6 @@ def refused_port() -> Iterator[str]:
         yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
-def _without(reason: str) -> str:
-    print(f"without Kafka: {reason}", file=sys.stderr)
+def _without(name: str, reason: str) -> str:
+    print(f"without {name}: {reason}", file=sys.stderr)
     return ""

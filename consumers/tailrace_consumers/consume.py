@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any
 
 import anyio
@@ -31,6 +32,8 @@ from tailrace_consumers.stage import Stage
 _SWEEP_EVERY = 30.0
 _REPORT_EVERY = 1.0
 _LAG_EVERY = 5.0
+_COLLECT_AFTER = (20_000, 20, 50)
+"""Thresholds of `gc`: a batch of records is thousands of objects that reference counting alone frees."""
 _log = logging.getLogger("tailrace.consumers")
 
 
@@ -160,12 +163,27 @@ async def _run_until_stopped(config: Config, bus: Bus, running: Sequence[_Runnin
         background.start_soon(_sweep_now_and_then, config, bus)
         background.start_soon(_report_now_and_then, running)
         background.start_soon(_measure_now_and_then, running)
-        if threading.current_thread() is threading.main_thread():
-            await background.start(_stop_on_signal, running)
-        async with anyio.create_task_group() as stages:
-            for each in running:
-                stages.start_soon(each.run, "cancelled")
+        with ExitStack() as stack:
+            if threading.current_thread() is threading.main_thread():  # else the process is somebody else's
+                await background.start(_stop_on_signal, running)
+                stack.enter_context(seldom_collected())
+            async with anyio.create_task_group() as stages:
+                for each in running:
+                    stages.start_soon(each.run, "cancelled")
         background.cancel_scope.cancel()
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Have this process look for garbage less often, and not among what it began with."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 async def _stop_on_signal(running: Sequence[_Running], *, task_status: TaskStatus[None]) -> None:

@@ -155,9 +155,11 @@ class Runner(Generic[Item]):
         output.extend(self._stage.tick(now))
         self._quota.add(await self._write(output), now)
         self.progress.received += len(batch.records)
-        for record in batch.records:
-            self._positions[record.source] = record.offset + 1
-            self.pulse.read_upto[record.source] = record.timestamp
+        last = {(record.topic, record.partition): record for record in batch.records}
+        for at, record in last.items():
+            partition = Partition(*at)
+            self._positions[partition] = record.offset + 1
+            self.pulse.read_upto[partition] = record.timestamp
         if batch.records and self.pulse.uncommitted_since is None:
             self.pulse.uncommitted_since = now
 

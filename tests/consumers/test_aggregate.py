@@ -140,24 +140,15 @@ def test_a_run_too_large_for_one_record_comes_in_parts_that_join_to_its_document
 
 @given(runs.filter(bool), st.integers(1, 400))
 def test_documents_of_any_events_join_to_the_whole_however_small_the_records(events, limit):
-    aggregator = stage()
-    out = with_limit(limit, lambda: [*fed(aggregator, *events), *aggregator.finish(0.0, caught_up=True)])
+    aggregator = AggregateStage(TOPICS, AggregateSettings(), max_record_bytes=limit)
+    out = [*fed(aggregator, *events), *aggregator.finish(0.0, caught_up=True)]
     assert not [each for each in out if isinstance(each, DeadLetter)]
     assert render(joined(out)) == render(collect(events)[RUN])
 
 
-def with_limit(limit, call):
-    before = aggregate._MAX_RECORD_BYTES
-    aggregate._MAX_RECORD_BYTES = limit
-    try:
-        return call()
-    finally:
-        aggregate._MAX_RECORD_BYTES = before
-
-
 def test_an_event_that_no_document_can_be_made_of_is_a_dead_letter_and_its_run_goes_on(monkeypatch):
     def refuse_second(run_id, events):
-        if any(heard.event.seq == 1 for heard in events):
+        if any(event.seq == 1 for event in events):
             raise RuntimeError("no")
         return whole(run_id, events)
 
@@ -189,3 +180,33 @@ def test_unknown_event_types_and_fields_of_a_newer_version_reach_the_document():
     (out,) = fed(stage(), start("r"), newer, end("r", 2))
     assert b'"newer.type"' in out.value
     assert b'"zone":"eu"' in out.value
+
+
+def test_partial_documents_of_very_many_runs_wait_for_their_turn_the_oldest_first():
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, *(start(f"r{n}") for n in range(5_000)))
+    out = [list(aggregator.tick(1.0 + second)) for second in range(4)]
+    assert [len(each) for each in out] == [2_000, 2_000, 1_000, 0]
+    assert [record.key for second in out for record in second] == [f"r{n}".encode() for n in range(5_000)]
+
+
+def test_a_run_that_waits_for_its_turn_is_emitted_at_its_end_all_the_same():
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, *(start(f"r{n}") for n in range(5_000)))
+    list(aggregator.tick(1.0))
+    (out,) = fed(aggregator, end("r4999", 1), first=5_000, now=1.0)
+    assert state(out) == "complete"
+
+
+def test_partial_documents_come_out_after_the_clock_was_set_back():
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, start("r"), now=5_000.0)
+    assert len(list(aggregator.tick(100.0))) == 1
+
+
+def test_a_run_that_spoke_lately_is_not_among_those_emitted_early_for_memory():
+    aggregator = stage(max_held_bytes=2_000)
+    fed(aggregator, start("old"), start("new"), now=0.0)
+    fed(aggregator, event("old", 1), first=2, now=5.0)
+    out = fed(aggregator, *(event("more", n) for n in range(8)), first=3, now=5.0)
+    assert out[0].key == b"new"

@@ -1,6 +1,9 @@
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tailrace.document import totals
 from tailrace.document.view import view
 from tailrace.event import types
 from tests.document.making import ACT, ITERATION, TURN, Story
@@ -161,3 +164,16 @@ def test_the_sampler_s_decision_is_shown(story):
     sampling = story.seen["sampling"]
     assert (sampling["rate"], sampling["reason"], sampling["weight"]) == (0.1, "rate", 10.0)
     assert story.seen["state"] == "open"
+
+
+@given(
+    st.lists(st.sampled_from([b"7", b"1.5", b'{"input":3,"total":4}', b'{"a":2,"b":0.1}', b"1e400", b'"x"', b"true"]))
+)
+def test_what_one_action_adds_is_what_the_totals_of_all_are_made_of(raws):
+    actions = [{"tokens": msgspec.Raw(raw), "cost": msgspec.Raw(raw)} for raw in raws]
+    added = {}
+    for raw in raws:
+        for name, number in totals.tokens_of(msgspec.Raw(raw)).items():
+            added[name] = added.get(name, 0) + number
+    assert totals._tokens(actions) == pytest.approx(added)
+    assert totals._cost(actions) == pytest.approx(sum(totals.cost_of(msgspec.Raw(raw)) for raw in raws))

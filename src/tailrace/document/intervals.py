@@ -19,6 +19,17 @@ class Intervals:
         for low, high in spans:
             self._insert(low, high)
 
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> Intervals:
+        """The set of these numbers, in any order. Consecutive ones cost least."""
+        as_many_as_between = numbers and numbers[-1] - numbers[0] == len(numbers) - 1
+        if as_many_as_between and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+            return cls([(numbers[0], numbers[-1])])
+        found = cls()
+        for number in numbers:
+            found.add(number)
+        return found
+
     def add(self, number: int) -> None:
         spans = self._spans
         if spans and spans[-1][1] == number - 1:

@@ -65,7 +65,7 @@ class _Reader:
         for raw in _lists.decode(element.get("interactions", b"[]")):
             inner = _raws.decode(raw)
             agent = shape.text(inner.get("agent_name")) if "event" in inner else ""
-            here = msgspec.structs.replace(context, interaction=_text.decode(inner["id"]), agent=agent)
+            here = context._replace(interaction=_text.decode(inner["id"]), agent=agent)
             self._halves(inner, shape.INTERACTION, here)
             self._actions(inner, here)
         self._actions(element, context)
@@ -74,7 +74,7 @@ class _Reader:
         for raw in _lists.decode(element.get("actions", b"[]")):
             inner = _raws.decode(raw)
             if "id" in inner:
-                self._halves(inner, shape.ACTION, msgspec.structs.replace(context, action=_text.decode(inner["id"])))
+                self._halves(inner, shape.ACTION, context._replace(action=_text.decode(inner["id"])))
             else:
                 self._fact(inner, types.ACTION, context)
 

@@ -10,9 +10,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import msgspec
 
-from tailrace.event import Event, types
+from tailrace.document.parsed import Parsed
+from tailrace.event import types
 
 CONTEXT = ("iteration", "interaction", "action", "agent")
 """What an event belongs to. An element states it only where it differs from its place in the tree."""
@@ -28,8 +32,8 @@ STRUCTURE = frozenset(
 """Keys of an element that do not come from `data`."""
 
 
-class Context(msgspec.Struct, frozen=True):
-    """Where in the tree an element stands."""
+class Context(NamedTuple):
+    """Where in the tree an element stands; the fields are those of `CONTEXT`."""
 
     iteration: str = ""
     interaction: str = ""
@@ -37,24 +41,68 @@ class Context(msgspec.Struct, frozen=True):
     agent: str = ""
 
 
-class NodeShape(msgspec.Struct, frozen=True):
+class Placed(NamedTuple):
+    """The keys of a payload, sorted."""
+
+    inside: list[str]
+    """Those that stand in the element itself."""
+    left: list[str]
+
+
+class Places(dict[tuple[str, ...], Placed]):
+    """A payload's keys -> their places, by what `takes` says of each key.
+
+    Payloads have few sets of keys, over and over. What is remembered is bounded, whatever keys come.
+    """
+
+    def __init__(self, takes: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._takes = takes
+
+    def __missing__(self, keys: tuple[str, ...]) -> Placed:
+        ordered = sorted(keys)
+        takes = self._takes
+        placed = Placed([key for key in ordered if takes(key)], [key for key in ordered if not takes(key)])
+        if sum(map(len, keys)) <= _MAX_KEY_CHARACTERS:
+            if len(self) >= _MAX_PLACES:
+                self.clear()
+            self[keys] = placed
+        return placed
+
+
+_MAX_PLACES = 1_000
+_MAX_KEY_CHARACTERS = 500
+
+
+class NodeShape:
     """How one kind of node stands in the JSON."""
 
-    start_type: str
-    end_type: str
-    start_time: str
-    end_time: str
-    end_keys: frozenset[str]
-    start_keys: frozenset[str] | None = None
-    """None: all but `end_keys` and the structure."""
+    def __init__(
+        self,
+        start_type: str,
+        end_type: str,
+        start_time: str,
+        end_time: str,
+        end_keys: frozenset[str],
+        start_keys: frozenset[str] | None = None,
+    ) -> None:
+        """`start_keys` None: all but `end_keys` and the structure."""
+        self.start_type = start_type
+        self.end_type = end_type
+        self.start_time = start_time
+        self.end_time = end_time
+        self._end_keys = end_keys
+        self._start_keys = start_keys
+        self.start_places = Places(self.of_start)
+        self.end_places = Places(self.of_end)
 
     def of_start(self, key: str) -> bool:
-        if self.start_keys is not None:
-            return key in self.start_keys
-        return key not in self.end_keys and key not in STRUCTURE
+        if self._start_keys is not None:
+            return key in self._start_keys
+        return key not in self._end_keys and key not in STRUCTURE
 
     def of_end(self, key: str) -> bool:
-        return key in self.end_keys
+        return key in self._end_keys
 
 
 RUN = NodeShape(
@@ -95,13 +143,16 @@ COMPLETE = "complete"
 ABANDONED = "abandoned"
 
 
-def belongs(event: Event) -> tuple[str, str, str]:
+def belongs(event: Parsed) -> tuple[str, str, str]:
     return (event.iteration, event.interaction, event.action)
 
 
 def is_free(key: str) -> bool:
     """Whether a fact's `data` key can stand beside the structure."""
     return key not in STRUCTURE
+
+
+FACT_PLACES = Places(is_free)
 
 
 def text(raw: msgspec.Raw | None) -> str:

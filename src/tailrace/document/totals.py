@@ -6,22 +6,25 @@ All of it is derived from the sets at each rendering, never stored, so that join
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from tailrace.document import Document, shape
-from tailrace.event import Event, types
+from tailrace.document import shape
+from tailrace.document.intervals import Intervals
+from tailrace.document.parsed import Parsed
+from tailrace.event import types
 
 ABSENCE = (types.PRODUCER_LOST, types.RUN_ABANDONED)
 """Types of the events that say that a run's producer is gone."""
 _LIMIT = 1e15
+_NUMBERS = (int, float)
 _loose = msgspec.json.Decoder()
 
 
-def add_totals(element: dict[str, Any], document: Document, events: Sequence[Event]) -> None:
-    """Write the derived fields into the view; `events` are the document's, in order."""
+def add_totals(element: dict[str, Any], received: Mapping[str, Intervals], events: Sequence[Parsed]) -> None:
+    """Write the derived fields into the view of these events, in order; `received`: per producer, what came of it."""
     state = _state(element, events)
     element["state"] = state
     if state == shape.ABANDONED:
@@ -38,14 +41,16 @@ def add_totals(element: dict[str, Any], document: Document, events: Sequence[Eve
     }
     element["tokens"] = _tokens(actions)
     element["cost_usd"] = _cost(actions)
-    element["integrity"] = _integrity(document, events, complete=state == shape.COMPLETE)
+    element["integrity"] = _integrity(received, events, complete=state == shape.COMPLETE)
     element.setdefault("sampling", {"rate": 1.0, "reason": "all", "weight": 1.0})
 
 
-def _state(element: dict[str, Any], events: Sequence[Event]) -> str:
+def _state(element: dict[str, Any], events: Sequence[Parsed]) -> str:
+    if "end_event" in element:
+        return shape.COMPLETE  # as most are, and then the times need not be looked at
     absent = max((event.ts for event in events if event.type in ABSENCE), default=None)
     heard = max((event.ts for event in events if event.type not in ABSENCE), default="")
-    return state_of(ended="end_event" in element, absent=absent, heard=heard)
+    return state_of(ended=False, absent=absent, heard=heard)
 
 
 def state_of(*, ended: bool, absent: str | None, heard: str) -> str:
@@ -67,49 +72,67 @@ def _actions(element: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _tokens(actions: Sequence[dict[str, Any]]) -> dict[str, float]:
     totals: dict[str, float] = {}
-    for action in actions:
-        for name, number in tokens_of(action.get("tokens")).items():
-            totals[name] = totals.get(name, 0) + number
+    for value in _loosely([action["tokens"] for action in actions if "tokens" in action]):
+        _add_tokens(totals, value)
     return dict(sorted(totals.items()))
 
 
 def tokens_of(raw: msgspec.Raw | None) -> dict[str, float]:
     """What an action's `tokens` add to the totals: by name, with their sum as `total` where it states none."""
-    value = _loosely(raw)
+    totals: dict[str, float] = {}
+    _add_tokens(totals, _alone(raw))
+    return totals
+
+
+def _add_tokens(totals: dict[str, float], value: Any) -> None:
     parts = value if isinstance(value, dict) else {"total": value}
-    counted = {name: number for name, number in parts.items() if _is_number(number)}
-    if counted and "total" not in counted:
-        counted["total"] = sum(counted.values())
-    return counted
+    counted: float | None = None
+    for name, number in parts.items():
+        if _is_number(number):
+            totals[name] = totals.get(name, 0) + number
+            # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
+            counted = number if counted is None else counted + number
+    if counted is not None and not _is_number(parts.get("total")):
+        totals["total"] = totals.get("total", 0) + counted
 
 
 def _cost(actions: Sequence[dict[str, Any]]) -> float:
-    return math.fsum(cost_of(action.get("cost")) for action in actions)
+    costs = _loosely([action["cost"] for action in actions if "cost" in action])
+    return math.fsum(cost for cost in costs if _is_number(cost))
 
 
 def cost_of(raw: msgspec.Raw | None) -> float:
     """What an action's `cost` adds to the total."""
-    value = _loosely(raw)
+    value = _alone(raw)
     return value if _is_number(value) else 0.0
 
 
-def _loosely(raw: msgspec.Raw | None) -> Any:
+def _loosely(raws: Sequence[msgspec.Raw]) -> list[Any]:
+    """The values; None for a number that no float can hold."""
+    try:
+        values: list[Any] = _loose.decode(b"[%b]" % b",".join(raws))
+    except msgspec.MsgspecError:
+        return [_alone(raw) for raw in raws]
+    return values
+
+
+def _alone(raw: msgspec.Raw | None) -> Any:
     if raw is None:
         return None
     try:
         return _loose.decode(raw)
-    except msgspec.MsgspecError:  # a number that no float can hold
+    except msgspec.MsgspecError:
         return None
 
 
 def _is_number(value: Any) -> bool:
     """Numbers that can be summed: a hostile 1e300 must not turn a total into infinity."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LIMIT
+    return type(value) in _NUMBERS and -_LIMIT < value < _LIMIT
 
 
-def _integrity(document: Document, events: Sequence[Event], *, complete: bool) -> dict[str, Any]:
+def _integrity(received: Mapping[str, Intervals], events: Sequence[Parsed], *, complete: bool) -> dict[str, Any]:
     """What was received of what the producers counted; `complete` claims that nothing is missing or to come."""
-    gaps = {pid: holes for pid, numbers in sorted(document.received.items()) if (holes := numbers.gaps())}
+    gaps = {pid: holes for pid, numbers in sorted(received.items()) if (holes := numbers.gaps())}
     dropped: dict[str, int] = {}
     for event in events:
         if event.type == types.DROPPED:
@@ -117,16 +140,16 @@ def _integrity(document: Document, events: Sequence[Event], *, complete: bool) -
                 dropped[reason] = dropped.get(reason, 0) + count
     return {
         "complete": complete and not gaps and not dropped,
-        "expected": sum(numbers.expected() for numbers in document.received.values()),
-        "received": sum(numbers.count() for numbers in document.received.values()),
+        "expected": sum(numbers.expected() for numbers in received.values()),
+        "received": sum(numbers.count() for numbers in received.values()),
         "dropped": dropped,
         "gaps": gaps,
-        "producers": {pid: numbers.spans() for pid, numbers in sorted(document.received.items())},
+        "producers": {pid: numbers.spans() for pid, numbers in sorted(received.items())},
     }
 
 
-def _reasons(event: Event) -> dict[str, int]:
+def _reasons(event: Parsed) -> dict[str, int]:
     try:
-        return msgspec.json.decode(event.data, type=types.Dropped).reasons
+        return msgspec.json.decode(msgspec.json.encode(event.data), type=types.Dropped).reasons
     except msgspec.MsgspecError:
         return {}

@@ -74,10 +74,8 @@ def decode(value: bytes) -> Event:
         DecodeError: it is not UTF-8, not a JSON object, lacks a field, or is nested too deeply (about 850 levels);
             the message says which.
     """
+    check(value)
     try:
-        value.decode()
-        if len(value) > _SHALLOW:
-            _check_depth(value)
         event = _known.decode(value)
         if event.extra or not _is_object(event.data):
             return _decode_loosely(value)
@@ -88,11 +86,28 @@ def decode(value: bytes) -> Event:
     return event
 
 
+def check(value: bytes) -> None:
+    """What the decoder does not see of parts that it leaves as they are.
+
+    Raises:
+        DecodeError: the value is not UTF-8, or nested too deeply.
+    """
+    if not value.isascii():
+        try:
+            value.decode()
+        except UnicodeDecodeError as error:
+            raise DecodeError(f"not an event: {error}") from error
+    if len(value) > _SHALLOW:
+        _check_depth(value)
+
+
 def _check_depth(value: bytes) -> None:
     try:
         _nested.decode(b"[" * _MARGIN + value + b"]" * _MARGIN)
     except RecursionError as error:
         raise DecodeError("not an event: it is nested too deeply") from error
+    except msgspec.MsgspecError as error:
+        raise DecodeError(f"not an event: {error}") from error
 
 
 def _is_object(raw: msgspec.Raw) -> bool:

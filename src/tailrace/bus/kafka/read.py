@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, errors
 
-from tailrace.bus import Partition, Received
+from tailrace.bus import Headers, Partition, Received
 from tailrace.bus.kafka.url import Brokers
 
 CHECK_SECONDS = 1.0
@@ -44,12 +44,20 @@ def received(polled: Iterable[list[ConsumerRecord]]) -> list[Received]:
             record.offset,
             record.key or b"",
             record.value or b"",  # no value is a deletion, which only others write
-            tuple((name, value or b"") for name, value in record.headers),
+            _complete(record.headers),
             record.timestamp / 1000,
         )
         for records in polled
         for record in records
     ]
+
+
+def _complete(headers: tuple[tuple[str, bytes | None], ...]) -> Headers:
+    """Headers without a value, which only others write, get an empty one."""
+    for _, value in headers:
+        if value is None:
+            return tuple((name, value or b"") for name, value in headers)
+    return cast("Headers", headers)
 
 
 async def positions_of(consumer: AIOKafkaConsumer, partitions: Collection[Partition]) -> dict[Partition, int]:

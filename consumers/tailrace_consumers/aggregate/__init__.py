@@ -22,163 +22,141 @@ from tailrace.bus import Partition, Received, Record
 from tailrace.bus.topics import Topics
 from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
-from tailrace.document import Document
-from tailrace.document.view import view
+from tailrace.document.parsed import Parsed, parse
+from tailrace.document.view import view_of
 from tailrace.errors import DecodeError
-from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION, Event, decode, types
+from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION, Event, encode, types
+from tailrace_consumers.aggregate.run import EVENT_OVERHEAD, NO_OFFSET, Run, Taken
 from tailrace_consumers.consume import Plan, consume
 from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.stage import RunKey
 
+_MAX_RECORDS = 2_000
+"""More at a time than other stages take, for it does little with each; they still take well under 0.1 s."""
 _MAX_RECORD_BYTES = 900_000
-_EVENT_OVERHEAD = 1000
-"""About what a held event takes beside its bytes."""
+_LIVE_PER_SECOND = 2_000
+"""Partial documents; beyond it runs wait for their turn, so that live view never takes up the worker."""
 _FORGET_ENDED_AFTER = 30.0
 _LOOK_EVERY = 1.0
 _PID = "aggregator"
+_HEADERS = (("content-type", CONTENT_TYPE.encode()), ("tr-v", SCHEMA_VERSION.encode()))
 _ENDS = frozenset({types.RUN_END, types.PRODUCER_LOST})
+_NOWHERE = Partition("", -1)
 _encoder = msgspec.json.Encoder()
-
-
-class _Heard(msgspec.Struct, frozen=True):
-    """An event, and the record to blame if no document can be made of it (none for the stage's own)."""
-
-    event: Event
-    record: Received | None
-
-    @property
-    def size(self) -> int:
-        return len(self.record.value) if self.record else 0
-
-
-class _Run:
-    """What is held of a run: its events, of which the first `emitted` stand in a document already."""
-
-    __slots__ = (
-        *("emitted", "ended", "events", "first_offset", "heard_at"),
-        *("held_bytes", "last_ts", "pending_since", "wire_bytes", "workflow"),
-    )
-
-    def __init__(self) -> None:
-        self.events: list[_Heard] = []
-        self.emitted = 0
-        self.ended = False
-        self.heard_at = 0.0
-        self.last_ts = self.workflow = ""
-        self.first_offset = 0
-        """Of the events not emitted yet, as is `pending_since`."""
-        self.pending_since = 0.0
-        self.wire_bytes = 0
-        """Of all events so far, also of those let go."""
-        self.held_bytes = 0
-
-    @property
-    def fits(self) -> bool:
-        """Whether the whole document goes into one record, so that its events are worth keeping for the end."""
-        return self.wire_bytes <= _MAX_RECORD_BYTES
-
-    def add(self, heard: _Heard) -> None:
-        self.events.append(heard)
-        self.wire_bytes += heard.size
-        self.held_bytes += heard.size + _EVENT_OVERHEAD
-        self.workflow = heard.event.workflow
-        self.last_ts = max(self.last_ts, heard.event.ts)
-
-    def take(self) -> list[_Heard]:
-        """The events of the next document: the whole run if it has ended and fits, else what is new."""
-        taken = self.events if self.ended and self.fits else self.events[self.emitted :]
-        if self.fits:
-            self.emitted = len(self.events)
-        else:
-            self.events, self.emitted, self.held_bytes = [], 0, 0
-        return taken
 
 
 class AggregateStage:
     """Events in, rendered documents out. Not thread-safe.
 
-    Beyond `max_held_bytes` the runs that have been silent longest are emitted as they are and forgotten.
+    Beyond `max_held_bytes` the runs silent for longest (to the second) are emitted as they are and forgotten.
     """
 
-    def __init__(self, topics: Topics, settings: AggregateSettings) -> None:
+    def __init__(self, topics: Topics, settings: AggregateSettings, max_record_bytes: int = _MAX_RECORD_BYTES) -> None:
+        self._max_record_bytes = max_record_bytes
         self._topic = topics.documents
         self._settings = settings
-        self._runs: OrderedDict[RunKey, _Run] = OrderedDict()
-        """Longest silent first."""
-        self._pending: dict[RunKey, _Run] = {}
+        self._runs: OrderedDict[RunKey, Run] = OrderedDict()
+        """By `moved_at`: longest silent first, to the second."""
+        self._pending: dict[RunKey, Run] = {}
         """Those with events that were not emitted yet, oldest first."""
         self._held_bytes = 0
         self._looked_at = 0.0
+        self._live_at = 0.0
+        self._live_left = 0.0
 
     def feed(self, records: Sequence[Received], now: float) -> Iterator[Record | DeadLetter]:
         ended: dict[RunKey, None] = {}
+        source = _NOWHERE
         for record in records:
             try:
-                event = decode(record.value)
+                event = parse(record.value)
             except DecodeError as error:
                 yield DeadLetter.unreadable(record, str(error))
                 continue
-            key = (record.source, event.run)
-            run = self._hear(key, _Heard(event, record), record.offset, now)
+            if record.partition != source.number or record.topic != source.topic:
+                source = record.source
+            key = (source, event.run)
+            run = self._hear(key, record, now)
             if event.type in _ENDS:
+                run.ended = True
                 ended[key] = None
-            if run.held_bytes > _MAX_RECORD_BYTES and not run.fits:
+            if run.held_bytes > self._max_record_bytes:
+                run.overflowed = True
                 yield from self._emit(key)
         for key in ended:
             yield from self._emit(key)
         while self._held_bytes > self._settings.max_held_bytes:
             yield from self._forget_run(next(iter(self._runs)))
 
-    def _hear(self, key: RunKey, heard: _Heard, offset: int, now: float) -> _Run:
+    def _hear(self, key: RunKey, record: Received, now: float) -> Run:
         run = self._runs.get(key)
         if run is None:
-            run = self._runs[key] = _Run()
-        else:
+            run = self._runs[key] = Run()
+            run.moved_at = now
+        elif not run.moved_at <= now < run.moved_at + _LOOK_EVERY:
             self._runs.move_to_end(key)
-        if key not in self._pending:
-            self._pending[key] = run
-            run.first_offset, run.pending_since = offset, now
+            run.moved_at = now
         run.heard_at = now
-        run.ended = run.ended or heard.event.type in _ENDS
-        run.add(heard)
-        self._held_bytes += heard.size + _EVENT_OVERHEAD
+        if run.first_offset == NO_OFFSET:
+            self._pending[key] = run
+            run.first_offset, run.pending_since = record.offset, now
+        run.values.append(record.value)
+        run.offsets.append(record.offset)
+        size = len(record.value) + EVENT_OVERHEAD
+        run.held_bytes += size
+        self._held_bytes += size
         return run
 
     def tick(self, now: float) -> Iterator[Record | DeadLetter]:
-        for key in [key for key, run in self._pending.items() if now >= run.pending_since + self._settings.live_after]:
+        for key in self._due(now):
             yield from self._emit(key)
         if not self._looked_at <= now < self._looked_at + _LOOK_EVERY:
             self._looked_at = now
             yield from self._look_at_silence(now)
 
+    def _due(self, now: float) -> list[RunKey]:
+        """The runs whose new events have waited for `live_after`, as many as may be emitted now."""
+        since_last = now - self._live_at if self._live_at <= now else _LOOK_EVERY  # a clock may be set back
+        self._live_at = now
+        self._live_left = min(_LIVE_PER_SECOND, self._live_left + since_last * _LIVE_PER_SECOND)
+        due: list[RunKey] = []
+        for key, run in self._pending.items():
+            waited = now - run.pending_since
+            if len(due) >= self._live_left or 0 <= waited < self._settings.live_after:
+                break
+            due.append(key)
+        self._live_left -= len(due)
+        return due
+
     def _look_at_silence(self, now: float) -> Iterator[Record | DeadLetter]:
         soonest = min(_FORGET_ENDED_AFTER, self._settings.abandon_after)
         for key, run in list(self._runs.items()):
-            silence = now - run.heard_at
-            if silence < soonest:
+            if now - run.moved_at < soonest:
                 break
+            silence = now - run.heard_at
             if run.ended and silence >= _FORGET_ENDED_AFTER:
                 yield from self._forget_run(key)
             elif not run.ended and silence >= self._settings.abandon_after:
                 self._abandon(key, run)
                 yield from self._forget_run(key)
 
-    def _abandon(self, key: RunKey, run: _Run) -> None:
+    def _abandon(self, key: RunKey, run: Run) -> None:
         """Add `run.abandoned`, as of the last event: each later one reopens the run, and a repeat changes nothing."""
-        digest = hashlib.blake2b(run.last_ts.encode(), digest_size=6).digest()
+        last_ts, workflow = run.last_heard()
+        digest = hashlib.blake2b(last_ts.encode(), digest_size=6).digest()
         seq = int.from_bytes(digest, "big")
         event = Event(
             id=f"{_PID}-{seq}",
             seq=seq,
             pid=_PID,
             run=key[1],
-            workflow=run.workflow,
+            workflow=workflow,
             type=types.RUN_ABANDONED,
-            ts=run.last_ts,
+            ts=last_ts,
             data=msgspec.Raw(_encoder.encode(types.Abandoned(f"no event for {self._settings.abandon_after:g} s"))),
         )
-        run.add(_Heard(event, None))
-        self._held_bytes += _EVENT_OVERHEAD
+        run.values.append(encode(event))
+        run.offsets.append(NO_OFFSET)
         self._pending[key] = run
 
     def finish(self, now: float, *, caught_up: bool) -> Iterator[Record | DeadLetter]:  # noqa: ARG002 - nothing waits
@@ -188,15 +166,17 @@ class AggregateStage:
     def held(self) -> Mapping[Partition, int]:
         lowest: dict[Partition, int] = {}
         for (partition, _), run in self._pending.items():
-            lowest[partition] = min(run.first_offset, lowest.get(partition, run.first_offset))
+            offset = lowest.get(partition)
+            if offset is None or run.first_offset < offset:
+                lowest[partition] = run.first_offset
         return lowest
 
     def forget(self, partitions: Collection[Partition]) -> None:
         if not partitions:
             return
         for key in [key for key in self._runs if key[0] in partitions]:
-            self._held_bytes -= self._runs.pop(key).held_bytes
             self._pending.pop(key, None)
+            self._let_go(key)
 
     def counts(self) -> Mapping[str, int]:
         """Runs in memory, those of them with events not emitted yet, and about the bytes they take."""
@@ -204,54 +184,56 @@ class AggregateStage:
 
     def _forget_run(self, key: RunKey) -> Iterator[Record | DeadLetter]:
         yield from self._emit(key)
+        self._let_go(key)
+
+    def _let_go(self, key: RunKey) -> None:
         self._held_bytes -= self._runs.pop(key).held_bytes
 
     def _emit(self, key: RunKey) -> Iterator[Record | DeadLetter]:
         run = self._pending.pop(key, None)
         if run is not None:
             before = run.held_bytes
-            events = run.take()
+            taken = run.take()
             self._held_bytes -= before - run.held_bytes
-            yield from self._documents(key[1], events)
+            yield from self._documents(key, taken)
 
-    def _documents(self, run_id: str, events: Sequence[_Heard]) -> Iterator[Record | DeadLetter]:
+    def _documents(self, key: RunKey, taken: Taken) -> Iterator[Record | DeadLetter]:
         """One document of these events, or, where it is too large for a record or cannot be made, one of each half."""
+        run_id = key[1]
         try:
-            state, body = _render(run_id, events)
+            state, body = _render(run_id, taken.events)
         except Exception as error:  # noqa: BLE001 - one hostile event must not hold up all other runs
-            if len(events) == 1:
-                if events[0].record:
-                    yield DeadLetter.unreadable(events[0].record, repr(error))
+            if len(taken.events) == 1:
+                if taken.offsets[0] != NO_OFFSET:
+                    yield _unusable(key, taken, repr(error))
                 return
         else:
-            if len(body) <= _MAX_RECORD_BYTES or len(events) == 1:
+            if len(body) <= self._max_record_bytes or len(taken.events) == 1:
                 yield Record(self._topic, run_id.encode(), body, _headers(state))
                 return
-        middle = len(events) // 2
-        yield from self._documents(run_id, events[:middle])
-        yield from self._documents(run_id, events[middle:])
+        for half in taken.halves():
+            yield from self._documents(key, half)
 
 
-def _render(run_id: str, events: Sequence[_Heard]) -> tuple[str, bytes]:
-    document = Document(run_id)
-    for heard in events:
-        document.fold(heard.event)
-    element = view(document)
+def _render(run_id: str, events: list[Parsed]) -> tuple[str, bytes]:
+    element = view_of(run_id, events)
     return element["state"], _encoder.encode(element)
 
 
+def _unusable(key: RunKey, taken: Taken, error: str) -> DeadLetter:
+    """The one event taken, without the headers of its record, which are not held."""
+    (topic, partition), run_id = key
+    return DeadLetter(topic, partition, taken.offsets[0], run_id.encode(), taken.values[0], _HEADERS, error)
+
+
 def _headers(state: str) -> tuple[tuple[str, bytes], ...]:
-    return (
-        ("content-type", CONTENT_TYPE.encode()),
-        ("tr-v", SCHEMA_VERSION.encode()),
-        ("tr-state", state.encode()),
-    )
+    return (*_HEADERS, ("tr-state", state.encode()))
 
 
 def plan(config: Config) -> Plan:
     topics = Topics(config.prefix)
     stage = AggregateStage(topics, config.aggregate)
-    return Plan("aggregate", stage, reads=topics.all_sampled, creates=(topics.documents,))
+    return Plan("aggregate", stage, reads=topics.all_sampled, creates=(topics.documents,), max_records=_MAX_RECORDS)
 
 
 async def consumer(

@@ -1,0 +1,88 @@
+"""One run as a document: what was measured, on what, and its two tables in Markdown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.consumers.plan import Plan
+from benchmarks.consumers.targets import TARGETS
+from benchmarks.report import Machine, machine, shown, table, targets_table
+from benchmarks.run import Outcome, Row
+from benchmarks.targets import Judged, judge, medians
+
+__all__ = ["Report", "figures_table", "footnotes", "of", "read", "targets_table", "write"]
+
+_COLUMNS = ("", "", "a second", "CPU, µs each", "documents", "RAM at most, MiB")
+_WHAT = {
+    "job": "aggregate: 50 events a run, 700 B each",
+    "sample": "sample: errors and half of the runs",
+    "chain": "all three, into SQLite",
+    "index": "index: documents of 15 kB",
+    "open": "aggregate: 20 events a run, 300 B each",
+    "long": "aggregate: one run",
+}
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What `benchmarks/results/consumers.json` holds."""
+
+    measured_at: str
+    machine: Machine
+    plan: Plan
+    targets: list[Judged]
+    left_out: dict[str, str]
+    rows: list[Row]
+
+
+def of(outcome: Outcome, plan: Plan) -> Report:
+    """The run that just ended, on this machine."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Report(now, machine(), plan, judge(medians(outcome.rows), TARGETS), outcome.left_out, outcome.rows)
+
+
+def write(report: Report, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+
+
+def read(path: Path) -> Report:
+    return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
+def figures_table(report: Report) -> str:
+    """Medians of the rounds. Events are counted, where there are none documents."""
+    lines = []
+    for (mode, peer), figures in medians(report.rows).items():
+        counted = figures.get("events") or figures["documents"]
+        lines.append(
+            [
+                _WHAT[mode],
+                peer,
+                f"{counted / figures['wall_s']:,.0f}",
+                shown(figures["cpu_s"], counted / 1e6, 1),
+                shown(figures.get("documents"), 1, 0),
+                shown(figures.get("peak_mib"), 1, 0),
+            ]
+        )
+    return table(_COLUMNS, sorted(lines))
+
+
+def conditions(report: Report) -> str:
+    """On what and how it was measured, in one paragraph."""
+    plan, on = report.plan, report.machine
+    load = max((row.load for row in report.rows), default=0.0)
+    return (
+        f"{report.measured_at[:10]}, {on.cpu}, {on.cores} cores, which the servers share, {on.system}, "
+        f"Python {on.python}; "
+        f"medians of {plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process; "
+        f"highest load average at a start {load:.1f}."
+    )
+
+
+def footnotes(report: Report) -> list[str]:
+    """What failed or was left out, a line each."""
+    failed = [f"{row.peer} {row.mode}: {row.error.splitlines()[-1]}" for row in report.rows if row.error]
+    return [*failed, *(f"{peer}: left out, {why}" for peer, why in report.left_out.items())]

@@ -1,0 +1,46 @@
+"""What the consumers must reach: ratios of medians of one run, and limits of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.targets import Medians, Target
+
+_OURS = "tailrace"
+
+
+def _rate(medians: Medians, mode: str, peer: str, counted: str = "events") -> float:
+    figures = medians[mode, peer]
+    return figures[counted] / figures["wall_s"]
+
+
+def _ratio(mode: str, other: tuple[str, str], counted: str = "events", peer: str = _OURS) -> Callable[[Medians], float]:
+    """How many times as much as the other a second."""
+    return lambda medians: _rate(medians, mode, peer, counted) / _rate(medians, *other, counted)
+
+
+TARGETS = (
+    Target("aggregate, events/s", 60_000, 60_000, lambda medians: _rate(medians, "job", _OURS), at_least=True),
+    Target("aggregate / Quix Streams, events/s", 2.5, 4, _ratio("job", ("job", "quix")), at_least=True),
+    Target("aggregate / Bytewax, events/s", 1.8, 3, _ratio("job", ("job", "bytewax")), at_least=True),
+    Target("sample, errors and rate / aggregate, events/s", 1, 1.5, _ratio("sample", ("job", _OURS)), at_least=True),
+    Target(
+        "all three into SQLite, events/s", 12_000, 25_000, lambda found: _rate(found, "chain", _OURS), at_least=True
+    ),
+    Target(
+        "index into OpenSearch / streaming_bulk, documents/s",
+        0.7,
+        0.9,
+        _ratio("index", ("index", "streaming_bulk"), "documents"),
+        at_least=True,
+    ),
+    Target("100,000 open runs, memory, MiB", 1_000, 500, lambda medians: medians["open", "many"]["peak_mib"]),
+    Target(
+        "100,000 open runs / 1,000 open runs, events/s",
+        0.7,
+        0.9,
+        _ratio("open", ("open", "few"), peer="many"),
+        at_least=True,
+    ),
+    Target("one run of 1,000,000 events, memory, MiB", 300, 150, lambda medians: medians["long", _OURS]["peak_mib"]),
+)
