@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from tailrace.errors import ConfigError
+from tailrace.sampling import Policy, policy_checks
 
 _ENV_PREFIX = "TAILRACE_"
 # Read elsewhere by the test suite or by the shell, never settings: not reported as unknown.
@@ -56,16 +57,26 @@ class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SampleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which runs the sample stage keeps. A run is kept or dropped whole."""
+    """Which runs the sample stage keeps. A run is kept or dropped whole: by the first of `policies` that matches it,
+    then by `keep_errors`, then by `rate`.
+    """
 
     rate: float = 1.0
     """Share of runs kept, 0 to 1, decided by a hash of the run id."""
     keep_errors: bool = False
     """Also keep every run that has an error or ends in another status than success."""
+    policies: list[Policy] = []
+    """Finer rules, the first that matches decides. Not from the environment."""
+    dry_run: bool = False
+    """Keep every run, and say in its document what would have become of it."""
+    stubs: bool = True
+    """Leave a document without events for a dropped run: workflow, status, times, counts, tokens, cost."""
     decision_wait: float = 600.0
     """Seconds of silence after which an undecided run is decided with what has arrived."""
     grace: float = 2.0
     """Seconds after a run's end in which late events are still awaited before the decision."""
+    max_held_bytes: int = 256 << 20
+    """Bytes of undecided runs kept in memory. Beyond it they are read from the bus again if they are to be kept."""
 
 
 class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,13 +182,28 @@ def load_with_origins(
     """As `load()`, from the given environment and directory (default: the process's own), with origins."""
     directory = directory or Path()
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    return _joined(
+        [
+            *_toml_layers(directory),
+            *_environment_layers(os.environ if environ is None else environ),
+            (given, "configure_logger(...)"),
+        ]
+    )
+
+
+def load_file(path: Path) -> Config:
+    """The settings of one toml file alone, in the form of `tailrace.toml`.
+
+    Raises:
+        ConfigError: as `load`; or the file cannot be read.
+    """
+    return _joined([(_read_toml(path), str(path.absolute()))]).config
+
+
+def _joined(layers: Iterable[tuple[dict[str, Any], str]]) -> Loaded:
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for layer, source in (
-        *_toml_layers(directory),
-        *_environment_layers(os.environ if environ is None else environ),
-        (given, "configure_logger(...)"),
-    ):
+    for layer, source in layers:
         _check_keys(layer, Config, source, "")
         _merge(merged, layer, origins, source, "")
     try:
@@ -227,13 +253,28 @@ def _environment_layers(environ: Mapping[str, str]) -> Iterator[tuple[dict[str, 
 
 
 def _check_keys(layer: Mapping[str, Any], struct: type[msgspec.Struct], source: str, path: str) -> None:
-    fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
     for key, value in layer.items():
         if key not in fields:
             raise ConfigError(f"unknown setting {f'{path}{key}'!r} in {source}; {_nearest(key, fields, path)}")
-        nested = fields[key]
-        if isinstance(value, Mapping) and isinstance(nested, type) and issubclass(nested, msgspec.Struct):
-            _check_keys(value, nested, source, f"{path}{key}.")
+        nested = _struct_in(fields[key])
+        if nested:
+            for where, table in _tables(value):
+                _check_keys(table, nested, source, f"{path}{key}{where}.")
+
+
+def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:
+    """The kind of table that a field takes: by itself, as a list of them, or beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    return next(filter(None, map(_struct_in, get_args(annotation))), None)
+
+
+def _tables(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        yield "", value
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{number}]", each) for number, each in enumerate(value) if isinstance(each, Mapping))
 
 
 def _nearest(key: object, known: Iterable[str], path: str) -> str:
@@ -278,13 +319,15 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("sample.rate", _within(sample.rate, 0, 1), "a number from 0 to 1"),
         ("sample.decision_wait", _within(sample.decision_wait, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("sample.grace", _within(sample.grace, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
+        ("sample.max_held_bytes", sample.max_held_bytes >= 0, "0 or more bytes"),
+        *policy_checks(sample.policies),
         ("aggregate.live_after", _within(aggregate.live_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.abandon_after", _within(aggregate.abandon_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
     )
     for key, ok, wanted in checks:
         if not ok:
-            source = origins.get(key, "the defaults")
+            source = origins.get(key.partition("[")[0], "the defaults")
             raise ConfigError(f"setting {key!r} from {source} is out of range; it takes {wanted}")
 
 

@@ -88,6 +88,10 @@ def _summary(decoded: dict[str, Any]) -> Summary:
             fields[name] = msgspec.json.encode(fields[name]).decode()
     tags = fields.get("tags")
     fields["tags"] = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    sampling = decoded["sampling"]
+    weight = sampling.get("weight")
+    fields["weight"] = float(weight) if isinstance(weight, int | float) else 1.0
+    fields["stub"] = sampling.get("stub") is True and "event" not in sampling
     return Summary(**{"final_status": None, **fields})
 
 

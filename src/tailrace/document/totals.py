@@ -33,12 +33,12 @@ def add_totals(element: dict[str, Any], document: Document, events: Sequence[Eve
         "interactions": interactions,
         "actions": len(actions),
         **{name: len(element[name]) for name in shape.FACTS.values()},
-        "events": len(events),
+        "events": sum(event.type not in shape.DECISIONS for event in events),
     }
     element["tokens"] = _tokens(actions)
     element["cost_usd"] = _cost(actions)
     element["integrity"] = _integrity(document, events, complete=state == shape.COMPLETE)
-    element.setdefault("sampling", {"rate": 1.0, "reason": "all", "weight": 1.0})
+    element.setdefault("sampling", dict(shape.NOT_SAMPLED))
 
 
 def _state(element: dict[str, Any], events: Sequence[Event]) -> str:

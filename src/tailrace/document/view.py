@@ -10,6 +10,7 @@ import msgspec
 
 from tailrace.document import Document, shape
 from tailrace.document.shape import Context, NodeShape
+from tailrace.document.stub import write_stub
 from tailrace.document.totals import add_totals
 from tailrace.event import Event, Stamp, encode, stamp, types
 
@@ -43,10 +44,12 @@ def view(document: Document) -> Element:
     element.update(_tree(parts))
     for type_, name in shape.FACTS.items():
         element[name] = [_fact(event, Context()) for event in parts.facts[type_]]
-    if parts.sampling:
-        element["sampling"] = _fact(parts.sampling, Context())
+    if parts.decisions:
+        element["sampling"] = _sampling(parts.decisions)
     element["other_events"] = [_whole(event) for event in parts.others]
     add_totals(element, document, events)
+    if events and all(event.type == types.RUN_DROPPED for event in events):
+        write_stub(element, events)
     return element
 
 
@@ -71,7 +74,7 @@ class _Parts:
         self.nodes: dict[str, dict[str, _Node]] = {kind: {} for kind in shape.NODES}
         self.calls: list[Event] = []
         self.facts: dict[str, list[Event]] = {type_: [] for type_ in shape.FACTS}
-        self.sampling: Event | None = None
+        self.decisions: list[Event] = []
         self.others: list[Event] = []
         for event in events:
             if not self._take(event):
@@ -90,10 +93,8 @@ class _Parts:
             return self._start(self.run, event)
         elif event.type == types.RUN_END:
             return self._end(self.run, event)
-        elif event.type == types.RUN_SAMPLED:
-            if self.sampling:
-                self.others.append(self.sampling)
-            self.sampling = event
+        elif event.type in shape.DECISIONS:
+            self.decisions.append(event)
         else:
             return self._take_half(event)
         return True
@@ -215,12 +216,22 @@ def _write_halves(element: Element, node: _Node, node_shape: NodeShape, context:
             element["end_envelope"] = dict(sorted(node.end.extra.items()))
 
 
-def _fact(event: Event, context: Context) -> Element:
+def _fact(event: Event, context: Context, takes: Callable[[str], bool] = shape.is_free) -> Element:
     element: Element = {"event": event.id, "timestamp": event.ts}
     _write_context(element, event, context, "")
-    _write_data(element, event, shape.is_free, "start_extra")
+    _write_data(element, event, takes, "start_extra")
     if event.extra:
         element["envelope"] = dict(sorted(event.extra.items()))
+    return element
+
+
+def _sampling(decisions: list[Event]) -> Element:
+    """What the sampler said last of a run that it kept; whatever else it said stands whole in `decisions`."""
+    kept = [event for event in decisions if event.type == types.RUN_SAMPLED]
+    element = _fact(kept[-1], Context(), takes=shape.is_free_of_decision) if kept else dict(shape.NOT_SAMPLED)
+    others = [event for event in decisions if not kept or event is not kept[-1]]
+    if others:
+        element["decisions"] = [_whole(event) for event in others]
     return element
 
 
