@@ -50,7 +50,7 @@ BEHIND_URLS = [
 """Imported by the registry, when a URL names them; `tailrace.testing` may name the memory ones."""
 PURE = ("tailrace.document", "tailrace_consumers.stage", "tailrace_consumers.sample")
 STAGES = ("tailrace_consumers.aggregate", "tailrace_consumers.index", *PURE)
-READING_BACK = ("tailrace_consumers.sample.rescue", "tailrace_consumers.sample.replay")
+READING_BACK = tuple(f"tailrace_consumers.sample.{name}" for name in ("history", "rescue", "replay"))
 """Beside the stage: what reads history from a bus."""
 IMPURE = {
     *("anyio", "asyncio", "trio", "threading", "multiprocessing", "subprocess", "concurrent"),

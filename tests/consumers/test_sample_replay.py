@@ -14,6 +14,7 @@ from tailrace.consumer import find_consumer
 from tailrace.event import encode, types
 from tailrace.registry import open_bus
 from tailrace.sampling import Condition, Policy
+from tailrace_consumers.sample.history import history
 from tailrace_consumers.sample.replay import replay
 from tests.consumers.making import end, event, failure, start
 
@@ -27,7 +28,7 @@ SETTINGS = SampleSettings(
 )
 
 
-def history():
+def events():
     for number in range(40):
         run = f"run-{number}"
         cost = 2.0 if number % 10 == 0 else 0.25
@@ -47,7 +48,7 @@ def config(tmp_path, monkeypatch):
 async def publish(config):
     async with aclosing(open_bus(config)) as bus:
         topic = Topics(config.prefix).events("w")
-        await bus.publish([Record(topic, each.run.encode(), encode(each)) for each in history()])
+        await bus.publish([Record(topic, each.run.encode(), encode(each)) for each in events()])
         await bus.publish([Record(topic, b"k", b"nonsense")])
         await bus.publish([Record(topic, b"old", encode(event("old", 9)))])
 
@@ -68,7 +69,7 @@ async def test_every_run_is_in_one_share_with_what_it_came_to(config):
         report = await replay(config, bus, SETTINGS, "earliest")
     assert sum(share.runs for share in report.shares) == 40
     assert sum(share.events for share in report.shares) == 160
-    assert sum(share.bytes for share in report.shares) == sum(len(encode(each)) for each in history())
+    assert sum(share.bytes for share in report.shares) == sum(len(encode(each)) for each in events())
     assert sum(share.cost_usd for share in report.shares) == 4 * 2.0 + 36 * 0.25
     assert report.shares[0].policy == "dear"
     assert (report.shares[0].runs, report.shares[0].weight) == (4, 4.0)
@@ -109,3 +110,22 @@ def test_a_wrong_policy_in_the_file_is_named_with_the_fix(config, tmp_path, caps
     error = capsys.readouterr().err
     assert "sample.policies[0].when.eror" in error
     assert "did you mean 'sample.policies[0].when.errors'?" in error
+
+
+async def test_history_ends_also_where_records_keep_coming(config, monkeypatch):
+    monkeypatch.setattr("tailrace_consumers.sample.history._SKEW", 0.0)
+    monkeypatch.setattr("tailrace_consumers.sample.history._PATIENCE", 0.3)
+    received = []
+    async with aclosing(open_bus(config)) as bus, anyio.create_task_group() as group:
+
+        async def keep_coming():
+            while True:
+                await bus.publish([Record(Topics(config.prefix).events("w"), b"k", b"more")])
+
+        group.start_soon(keep_coming)
+        with anyio.fail_after(60):
+            async with aclosing(history(bus, Topics(config.prefix).all_events, "earliest")) as batches:
+                async for records in batches:
+                    received += records
+        group.cancel_scope.cancel()
+    assert len(received) >= 162

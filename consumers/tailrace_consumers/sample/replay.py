@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import aclosing
 
 import msgspec
 
@@ -12,10 +13,8 @@ from tailrace.config import Config, SampleSettings
 from tailrace.errors import DecodeError
 from tailrace.event import types
 from tailrace_consumers.sample.facts import Facts, glance
+from tailrace_consumers.sample.history import history
 from tailrace_consumers.sample.policies import Decision, Policies
-
-_AT_ONCE = 1000
-_WAIT = 0.5
 
 
 class Share(msgspec.Struct):
@@ -53,17 +52,15 @@ async def replay(config: Config, bus: Bus, settings: SampleSettings, since: Star
         BusError: the bus cannot be read.
         ConfigError: a policy's own function cannot be found.
     """
-    history = _History(settings)
-    async with bus.subscribe(Topics(config.prefix).all_events, start=since) as subscription:
-        while True:
-            batch = await subscription.receive(max_records=_AT_ONCE, wait=_WAIT)
-            for record in batch.records:
-                history.hear(record)
-            if batch.caught_up:
-                return history.report()
+    decided = _Decided(settings)
+    async with aclosing(history(bus, Topics(config.prefix).all_events, since)) as batches:
+        async for records in batches:
+            for record in records:
+                decided.hear(record)
+    return decided.report()
 
 
-class _History:
+class _Decided:
     def __init__(self, settings: SampleSettings) -> None:
         self._policies = Policies(settings)
         self._grace = settings.grace

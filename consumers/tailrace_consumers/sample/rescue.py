@@ -7,7 +7,8 @@ what clocks may differ. Where the beginning of a run is not found from there, it
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ from tailrace.event import types
 from tailrace.event.ids import run_started_at
 from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.sample.facts import Facts, glance
+from tailrace_consumers.sample.history import history
 from tailrace_consumers.sample.policies import Policies
 from tailrace_consumers.sample.telling import RESTORED, mark, sampled_of, stub
 from tailrace_consumers.sample.waiting import Recall
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 _SLACK = 300.0
 """Seconds by which an agent's clock may be ahead of the bus's."""
 _AT_ONCE = 1000
-_WAIT = 0.5
-"""Seconds that one receive may wait; it is repeated until all is read."""
 
 
 class RestoreReport(msgspec.Struct, frozen=True):
@@ -172,25 +172,20 @@ async def _pass_on(
 
 async def _read(
     bus: Bus, pattern: str, runs: Collection[str], start: Start, upto: Mapping[Partition, int] | None
-) -> AsyncIterator[Received]:
+) -> AsyncGenerator[Received]:
     """The readable records of these runs, to the offsets `upto` (or to the present end)."""
     if not runs:
         return
     keys = {run.encode() for run in runs}
     left = dict(upto or {})
-    async with bus.subscribe(pattern, start=start) as subscription:
-        while True:
-            batch = await subscription.receive(max_records=_AT_ONCE, wait=_WAIT)
-            for record in batch.records:
+    async with aclosing(history(bus, pattern, start)) as batches:
+        async for records in batches:
+            for record in records:
                 if record.key in keys and _is_of(record, runs):
                     yield record
-            if upto is not None:
-                for record in batch.records:
-                    if left.get(record.source, record.offset + 1) <= record.offset:
-                        del left[record.source]
-                if not left:
-                    return
-            if batch.caught_up:
+                if left and left.get(record.source, record.offset + 1) <= record.offset:
+                    del left[record.source]
+            if upto is not None and not left:
                 return
 
 
