@@ -6,12 +6,13 @@ import pytest
 from tailrace.config import SampleSettings
 from tailrace.document.restore import restore
 from tailrace.document.view import render
-from tailrace.event import decode, types
+from tailrace.event import decode, stamp, types
 from tailrace.event.ids import new_run_id, run_started_at, time_text
 from tailrace.sampling import Condition, Policy
 from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.sample import SampleStage
 from tailrace_consumers.sample.outcomes import share
+from tailrace_consumers.sample.telling import mark
 from tailrace_consumers.sample.waiting import Recall
 from tests.consumers.making import HOME, SAMPLED, TOPICS, end, event, failure, log_of, received, start
 
@@ -288,3 +289,21 @@ def test_a_limit_decides_once_on_a_run_that_comes_back():
     fed(sampler, event("b", 2), first=9, now=100.0)
     (stub,) = stubs_of(sampler.tick(101.0))
     assert stub["counts"]["events"] == 3
+
+
+def test_of_two_decisions_on_one_run_the_likelier_is_the_later_one():
+    rates = [1.0, 0.5, 0.1, 0.01, 0.001]
+    told = [types.Sampled(rate=rate, reason="rate", weight=1 / rate) for rate in rates]
+    told.append(types.Sampled(rate=1.0, reason="restored", weight=0.0))
+    marks = [decode(mark(SAMPLED, "r", "w", each).value) for each in told]
+    assert sorted(marks, key=stamp, reverse=True) == marks
+
+
+def test_a_silent_run_that_comes_back_with_an_error_is_recalled_once_and_waited_for_again():
+    sampler = stage(**TAIL)
+    fed(sampler, start(LEFT))
+    sampler.tick(600.0)
+    fed(sampler, failure(LEFT, 1), first=5, now=700.0)
+    assert [recall.upto for recall in sampler.tick(702.0)] == [5]
+    assert sampler.tick(710.0) == []
+    assert sampler.held() == {HOME: 5}
