@@ -54,7 +54,7 @@ class Document:
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=False):
-    """What lists show of a run; the field names are the document's own."""
+    """What lists show of a run; the field names are the document's own (the last two: those of its `sampling`)."""
 
     run_id: str
     workflow_name: str
