@@ -112,6 +112,12 @@ def test_the_test_suite_s_own_variables_and_those_of_others_are_no_settings(sett
         ({"overrides": {"verbose": 1}}, "verbose", "configure_logger(...)", "did you mean 'verbosity'?"),
         ({"overrides": {"spool": {1: 2}}}, "spool.1", "configure_logger(...)", "known keys: directory"),
         ({"TAILRACE_": "5"}, "", "environment variable TAILRACE_", "known keys"),
+        (
+            {"own": "[[sample.policies]]\nrate = 1\n[[sample.policies]]\nwhen = {any = [{not = {eror = true}}]}"},
+            "sample.policies[1].when.any[0].not.eror",
+            "tailrace.toml",
+            "did you mean 'sample.policies[1].when.any[0].not.errors'?",
+        ),
     ],
 )
 def test_an_unknown_setting_is_named_with_its_source_and_the_nearest_one(settings, given, key, source, fix):
@@ -140,6 +146,9 @@ def test_an_unknown_setting_is_named_with_its_source_and_the_nearest_one(setting
         ({"own": "verbosity = 'LOUD'"}, "verbosity", "tailrace.toml"),
         ({"own": "[spool]\nmax_bytes = true"}, "spool.max_bytes", "tailrace.toml"),
         ({"own": "[redact]\nkeys = [1]"}, "redact.keys[0]", "tailrace.toml"),
+        ({"own": "[[sample.policies]]\nrate = 'x'"}, "sample.policies[0].rate", "tailrace.toml"),
+        ({"own": "[[sample.policies]]\nwhen = 1"}, "sample.policies[0].when", "tailrace.toml"),
+        ({"own": "[sample]\npolicies = 1"}, "sample.policies", "tailrace.toml"),
         ({"own": "[redact.patterns]\nname = 1"}, "redact.patterns[...]", "tailrace.toml"),
         ({"project": "[tool.tailrace]\nworkflow_name = 7"}, "workflow_name", "[tool.tailrace]"),
         ({"overrides": {"bus": object()}}, "bus", "configure_logger(...)"),
@@ -176,6 +185,7 @@ RANGES = [
     ("sample.rate", "nan", 0.5),
     ("sample.decision_wait", -1, 0),
     ("sample.grace", "inf", 0),
+    ("sample.max_held_bytes", -1, 0),
     ("aggregate.live_after", -1, 0),
     ("aggregate.abandon_after", "nan", 0),
     ("aggregate.max_held_bytes", -1, 0),
@@ -190,6 +200,27 @@ def test_a_value_out_of_range_is_named_with_its_source_and_the_range(settings, k
     with pytest.raises(ConfigError) as raised:
         settings(**{name: str(wrong)})
     assert str(raised.value).startswith(f"setting {key!r} from environment variable {name} is out of range; it takes ")
+
+
+@pytest.mark.parametrize(
+    ("policy", "key", "takes"),
+    [
+        ("rate = 2", ".rate", "a number from 0 to 1"),
+        ("rate = nan", ".rate", "a number from 0 to 1"),
+        ("runs_per_second = 0", ".runs_per_second", "a number over 0"),
+        ("bytes_per_second = inf", ".bytes_per_second", "a number over 0"),
+        ("rate = 1\nruns_per_second = 1", "", "one of rate, runs_per_second, not several"),
+        ("adaptive_by = ['status']", ".adaptive_by", "a rate over 0 beside it"),
+        ("when = {slower_than = -1}", ".when.slower_than", "0 or more"),
+        ("when = {any = [{all = [{not = {cost_over = -1}}]}]}", ".when.any[0].all[0].not.cost_over", "0 or more"),
+        ("when = {custom = ''}", ".when.custom", "`package.module:function`"),
+    ],
+)
+def test_a_policy_that_cannot_be_meant_is_named_with_what_it_takes(settings, policy, key, takes):
+    with pytest.raises(ConfigError) as raised:
+        settings(own=f"[[sample.policies]]\n{policy}")
+    assert str(raised.value).startswith(f"setting 'sample.policies[0]{key}' from ")
+    assert "tailrace.toml is out of range; it takes " + takes in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from tailrace import consumer
-from tailrace.consumer import find_consumer, find_rebuild, find_restore
+from tailrace.consumer import find_consumer, find_rebuild, find_replay, find_restore
 from tailrace.errors import ConfigError
 
 
@@ -13,10 +13,11 @@ def test_each_stage_is_found_by_its_name(name):
 
 
 def test_the_operations_are_found_or_told_to_be_missing(monkeypatch):
-    assert callable(find_rebuild())
+    for find in (find_rebuild, find_replay, find_restore):
+        assert callable(find())
     monkeypatch.setattr(consumer, "entry_points", lambda group: [])
-    for find in (find_rebuild, find_restore):
-        with pytest.raises(ConfigError, match=r"no operation is named '(rebuild|restore)'; installed: none$"):
+    for find in (find_rebuild, find_replay, find_restore):
+        with pytest.raises(ConfigError, match=r"no operation is named '(rebuild|replay|restore)'; installed: none$"):
             find()
 
 

@@ -15,10 +15,11 @@ from benchmarks.measure import Figures
 from benchmarks.measure.statistics import peak_mib
 from tailrace.bus import Bus, Partition, Received
 from tailrace.bus.topics import Topics
-from tailrace.config import AggregateSettings, Config, SampleSettings
+from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
 from tailrace.event import types
 from tailrace.registry import open_bus, open_store
+from tailrace.sampling import SampleSettings
 from tailrace_consumers.aggregate import AggregateStage
 from tailrace_consumers.dead_letters import DeadLetter, DeadLetters
 from tailrace_consumers.index import IndexStage

@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any
 
@@ -47,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True):
     creates: tuple[str, ...] = ()
     """Topics to create at the start; the bus creates others when they are first written."""
     into_store: bool = False
+    sink: Callable[[Bus], Sink[Any]] | None = None
+    """Where its output goes, if it is not only records for the bus or documents for the store."""
     max_records: int = 1000
 
 
@@ -121,14 +123,17 @@ async def consume(
         if any(plan.into_store for plan in plans):
             store = open_store(config)
             stack.push_async_callback(_close, store)
-        running = [
-            _Running(config, plan, bus, StoreSink(store) if store and plan.into_store else BusSink(bus), report)
-            for plan in plans
-        ]
+        running = [_Running(config, plan, bus, _sink(plan, bus, store), report) for plan in plans]
         if until == "caught_up":
             await _sweep(config, bus)
             return [await each.run(until) for each in running]
         return await _run_side_by_side(config, bus, running)
+
+
+def _sink(plan: Plan, bus: Bus, store: Store | None) -> Sink[Any]:
+    if plan.sink:
+        return plan.sink(bus)
+    return StoreSink(store) if store and plan.into_store else BusSink(bus)
 
 
 async def _run_side_by_side(config: Config, bus: Bus, running: Sequence[_Running]) -> list[Progress]:

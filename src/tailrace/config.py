@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from tailrace.errors import ConfigError
+from tailrace.sampling import SampleSettings, sample_checks
 
 _CALL = "configure_logger(...)"
 _ENV_PREFIX = "TAILRACE_"
@@ -56,19 +57,6 @@ class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Budget of one process. Beyond it events are dropped, counted, and the document shows it."""
     max_event_bytes: int = 900_000
     """A larger event is replaced by a stand-in with its length and hash (Kafka's own limit is 1 MiB)."""
-
-
-class SampleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which runs the sample stage keeps. A run is kept or dropped whole."""
-
-    rate: float = 1.0
-    """Share of runs kept, 0 to 1, decided by a hash of the run id."""
-    keep_errors: bool = False
-    """Also keep every run that has an error or ends in another status than success."""
-    decision_wait: float = 600.0
-    """Seconds of silence after which an undecided run is decided with what has arrived."""
-    grace: float = 2.0
-    """Seconds after a run's end in which late events are still awaited before the decision."""
 
 
 class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,13 +176,28 @@ def load_with_origins(
     """As `load()`, from the given environment and directory (default: the process's own), with origins."""
     directory = directory or Path()
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    return _joined(
+        [
+            *_toml_layers(directory),
+            *_environment_layers(os.environ if environ is None else environ),
+            (given, source),
+        ]
+    )
+
+
+def load_file(path: Path) -> Config:
+    """The settings of one toml file alone, in the form of `tailrace.toml`.
+
+    Raises:
+        ConfigError: as `load`; or the file cannot be read.
+    """
+    return _joined([(_read_toml(path), str(path.absolute()))]).config
+
+
+def _joined(layers: Iterable[tuple[dict[str, Any], str]]) -> Loaded:
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for layer, origin in (
-        *_toml_layers(directory),
-        *_environment_layers(os.environ if environ is None else environ),
-        (given, source),
-    ):
+    for layer, origin in layers:
         _check_keys(layer, Config, origin, "")
         _merge(merged, layer, origins, origin, "")
     try:
@@ -244,13 +247,28 @@ def _environment_layers(environ: Mapping[str, str]) -> Iterator[tuple[dict[str, 
 
 
 def _check_keys(layer: Mapping[str, Any], struct: type[msgspec.Struct], source: str, path: str) -> None:
-    fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
     for key, value in layer.items():
         if key not in fields:
             raise ConfigError(f"unknown setting {f'{path}{key}'!r} in {source}; {_nearest(key, fields, path)}")
-        nested = fields[key]
-        if isinstance(value, Mapping) and isinstance(nested, type) and issubclass(nested, msgspec.Struct):
-            _check_keys(value, nested, source, f"{path}{key}.")
+        nested = _struct_in(fields[key])
+        if nested:
+            for where, table in _tables(value):
+                _check_keys(table, nested, source, f"{path}{key}{where}.")
+
+
+def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:
+    """The kind of table that a field takes: by itself, as a list of them, or beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    return next(filter(None, map(_struct_in, get_args(annotation))), None)
+
+
+def _tables(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        yield "", value
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{number}]", each) for number, each in enumerate(value) if isinstance(each, Mapping))
 
 
 def _nearest(key: object, known: Iterable[str], path: str) -> str:
@@ -279,7 +297,7 @@ def _explain(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
 
 
 def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
-    topics, spool, sample, aggregate = config.topics, config.spool, config.sample, config.aggregate
+    topics, spool, aggregate = config.topics, config.spool, config.aggregate
     consume = config.consume
     checks = (
         ("workflow_name", bool(config.workflow_name), "a name that is not empty"),
@@ -293,9 +311,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("spool.segment_bytes", spool.segment_bytes >= 1 << 12, "at least 4096"),
         ("spool.max_bytes", spool.max_bytes >= 0, "0 or more bytes"),
         ("spool.max_event_bytes", _within(spool.max_event_bytes, 1 << 10, _KAFKA_RECORD_LIMIT), "1024 to 1000000"),
-        ("sample.rate", _within(sample.rate, 0, 1), "a number from 0 to 1"),
-        ("sample.decision_wait", _within(sample.decision_wait, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
-        ("sample.grace", _within(sample.grace, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
+        *sample_checks(config.sample),
         ("aggregate.live_after", _within(aggregate.live_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.abandon_after", _within(aggregate.abandon_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
@@ -305,7 +321,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
     )
     for key, ok, wanted in checks:
         if not ok:
-            source = origins.get(key, "the defaults")
+            source = origins.get(key.partition("[")[0], "the defaults")
             raise ConfigError(f"setting {key!r} from {source} is out of range; it takes {wanted}")
 
 

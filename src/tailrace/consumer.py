@@ -13,6 +13,7 @@ import msgspec
 from tailrace.bus import Bus, Start
 from tailrace.config import Config
 from tailrace.errors import ConfigError
+from tailrace.sampling import SampleSettings
 
 GROUP = "tailrace.consumers"
 OPERATIONS = "tailrace.operations"
@@ -152,6 +153,19 @@ class Restore(Protocol):
         ...
 
 
+class Replay(Protocol):
+    """Decides on the runs of the events topics as other settings would; the entry point `replay`."""
+
+    async def __call__(self, config: Config, bus: Bus, settings: SampleSettings, since: Start) -> Any:
+        """Returns when all that is there is read: `shares` by policy and verdict, runs `earlier`, records `unreadable`.
+
+        Raises:
+            BusError: the bus cannot be read.
+            ConfigError: a policy's own function cannot be found.
+        """
+        ...
+
+
 def find_rebuild() -> Rebuild:
     """Raises `ConfigError` where no consumers are installed."""
     rebuild: Rebuild = _load(OPERATIONS, "operation", "rebuild")
@@ -162,6 +176,12 @@ def find_restore() -> Restore:
     """Raises `ConfigError` where no sampler is installed that can."""
     restore: Restore = _load(OPERATIONS, "operation", "restore")
     return restore
+
+
+def find_replay() -> Replay:
+    """Raises `ConfigError` where no sampler is installed that can."""
+    replay: Replay = _load(OPERATIONS, "operation", "replay")
+    return replay
 
 
 def _load(group: str, kind: str, name: str) -> Any:

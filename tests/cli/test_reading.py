@@ -44,6 +44,7 @@ def test_json_is_one_object_a_line_with_the_names_of_the_document(tailrace):
     summaries = {summary["run_id"]: summary for summary in map(json.loads, lines)}
     assert summaries.keys() == {RUN, OTHER}
     document = json.loads(render(finished().document))
+    document |= {"weight": document["sampling"]["weight"], "stub": False}
     assert all(document[name] == value for name, value in summaries[RUN].items())
 
 

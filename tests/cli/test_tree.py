@@ -93,6 +93,20 @@ def test_sampling_is_noted_when_the_run_stands_for_others():
     assert "sampled" not in drawn(finished().add("run.sampled", {"rate": 1, "reason": "all", "weight": 1}))
 
 
+def test_a_stub_says_that_the_run_was_dropped_and_shows_its_totals():
+    stub = {"rate": 0.1, "reason": "rate", "state": "complete", "final_status": "completed", "cost_usd": 0.25}
+    shown = drawn(Story().add("run.dropped", {**stub, "counts": {"actions": 2}, "tokens": {"total": 48}}))
+    assert "2 actions  48 tokens  $0.25" in shown.splitlines()[0]
+    assert "note: the sampler dropped this run (rate)" in shown
+
+
+def test_what_a_dry_run_would_have_dropped_is_noted():
+    marks = {"rate": 1, "reason": "dry run", "weight": 1, "would": {"keep": False, "rate": 0.1, "reason": "rate"}}
+    assert "it would have dropped this run (rate)" in drawn(finished().add("run.sampled", marks))
+    marks["would"]["keep"] = True
+    assert "dry run" not in drawn(finished().add("run.sampled", marks))
+
+
 def test_an_action_without_an_end_is_in_progress():
     assert "read  in_progress" in drawn(Story().add("action.start", {"action_name": "read"}, action="a1"))
 

@@ -3,17 +3,20 @@
 import asyncio
 import itertools
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.config import Config, SampleSettings
+from tailrace.config import Config
 from tailrace.document import collect, join
 from tailrace.document.restore import restore
-from tailrace.document.view import render
+from tailrace.document.summary import summarise
+from tailrace.document.view import render, view
 from tailrace.event import decode, types
+from tailrace.sampling import SampleSettings
 from tailrace.store.memory import open_store
 from tailrace_consumers import aggregate, index, sample
-from tailrace_consumers.sample.policies import is_error, share
+from tailrace_consumers.sample.outcomes import share
 from tests.consumers.making import EVENTS, SAMPLED, TOPICS, end, event, interleaved_runs, start
 from tests.consumers.world import World, run_through
 
@@ -21,6 +24,7 @@ CONFIG = Config(prefix=TOPICS.prefix, sample=SampleSettings(rate=0.5, keep_error
 
 faults = st.dictionaries(st.integers(1, 40), st.sampled_from(["before", "half", "after", "revoke"]), max_size=8)
 sizes = st.integers(1, 6)
+pauses = st.sampled_from([0.0, 10_000.0])
 numbers = itertools.count()  # memory stores of one name are one store, and the id of an object comes again
 
 
@@ -40,8 +44,11 @@ def joined_documents(world):
     return joined
 
 
-def sample_all(events, schedule, size):
-    """The world after sampling, crashes and all, and after the time in which every run is decided."""
+def sample_all(events, schedule, size, pause=0.0):
+    """The world after sampling, crashes and all, and after the time in which every run is decided.
+
+    A new process takes what comes after the pause. Where that is a long one, it comes too late for a decision.
+    """
     world = World()
     world.faults = dict(schedule)
 
@@ -49,6 +56,7 @@ def sample_all(events, schedule, size):
         half = len(events) // 2
         for part in (events[:half], events[half:]):
             world.append_events(EVENTS, part)
+            world.time += pause
             await run_through(world, lambda: sample.plan(CONFIG), max_records=size)
         world.time += 10_000.0
         await run_through(world, lambda: sample.plan(CONFIG), max_records=size)
@@ -57,16 +65,41 @@ def sample_all(events, schedule, size):
     return world
 
 
+def is_failure(event):
+    ended_badly = event.type == types.RUN_END and msgspec.json.decode(event.data)["final_status"] != "completed"
+    return event.type == types.ERROR or ended_badly
+
+
 @settings(max_examples=100, deadline=None)
-@given(interleaved_runs(), faults, sizes)
-def test_the_sampler_keeps_the_same_runs_whole_through_any_crashes(events, schedule, size):
-    world = sample_all(events, schedule, size)
-    kept = {e.run for e in events if share(e.run) < CONFIG.sample.rate or is_error(e)}
+@given(interleaved_runs(), faults, sizes, pauses)
+def test_the_sampler_keeps_the_same_runs_whole_through_any_crashes(events, schedule, size, pause):
+    world = sample_all(events, schedule, size, pause)
+    kept = {e.run for e in events if share(e.run) < CONFIG.sample.rate or is_failure(e)}
     passed_on = [e for e in sampled(world) if e.type != types.RUN_SAMPLED]
     assert rendered(passed_on) == rendered(e for e in events if e.run in kept)
-    assert rendered(sampled(world)) == rendered(sampled(sample_all(events, {}, 1000)))
+    assert decisions(world) == decisions(sample_all(events, {}, 1000))
     assert world.lag(TOPICS.all_events, TOPICS.group("sample")) == 0
     assert not world.records(TOPICS.dead)
+
+
+@settings(max_examples=100, deadline=None)
+@given(interleaved_runs(), faults, sizes, pauses)
+def test_every_other_run_leaves_a_stub_with_its_true_totals_through_any_crashes(events, schedule, size, pause):
+    world = sample_all(events, schedule, size, pause)
+    kept = {e.run for e in events if share(e.run) < CONFIG.sample.rate or is_failure(e)}
+    stubs = {run: summarise(document) for run, document in joined_documents(world).items() if run not in kept}
+    whole = {run: summarise(document) for run, document in collect(events).items() if run not in kept}
+    assert stubs.keys() == whole.keys()
+    for run, stub in stubs.items():
+        assert (stub.stub, stub.weight) == (True, 0.0)
+        assert stub.counts == whole[run].counts
+        if whole[run].state == "complete":
+            assert (stub.state, stub.final_status) == (whole[run].state, whole[run].final_status)
+
+
+def decisions(world):
+    """What the documents of kept runs finally say of sampling."""
+    return {run: view(document)["sampling"]["reason"] for run, document in collect(sampled(world)).items()}
 
 
 @settings(max_examples=100, deadline=None)

@@ -76,8 +76,11 @@ class World:
         return [record for parts in found for part in parts for record in part]
 
     @asynccontextmanager
-    async def subscribe(self, pattern, *, group):
-        yield FaultySubscription(self, pattern, self.committed.setdefault(group, {}))
+    async def subscribe(self, pattern, *, group=None, start="earliest"):
+        if group is None:
+            yield Reading(self, pattern, 0.0 if start == "earliest" else start)
+        else:
+            yield FaultySubscription(self, pattern, self.committed.setdefault(group, {}))
 
     def lag(self, pattern, group):
         done = self.committed.get(group, {})
@@ -115,6 +118,23 @@ class FaultySubscription:
         await self.world.faulty(self.committed.update, list(upto.items()))
 
 
+class Reading:
+    """A subscription without a group: crashes as the world says, commits nothing."""
+
+    active = True
+
+    def __init__(self, world, pattern, since):
+        self.world = world
+        self.left = [record for record in world.records(pattern) if record.timestamp >= since]
+
+    async def receive(self, *, max_records, wait):
+        await anyio.lowlevel.checkpoint()
+        if self.world.fault() in {"before", "half", "after"}:
+            self.world.die()
+        batch, self.left = self.left[:max_records], self.left[max_records:]
+        return Batch(batch, caught_up=not self.left)
+
+
 class FaultyStore:
     """A store whose merges crash as the world says."""
 
@@ -131,6 +151,12 @@ class FaultyStore:
         return []
 
 
+def sink_of(plan, world, store):
+    if plan.sink:
+        return plan.sink(world)
+    return StoreSink(FaultyStore(world, store)) if plan.into_store else BusSink(world)
+
+
 async def run_once(world, plan, *, store=None, max_records=1000):
     """One process: from the committed offsets until caught up, or until it crashes."""
     group = TOPICS.group(plan.name)
@@ -140,7 +166,7 @@ async def run_once(world, plan, *, store=None, max_records=1000):
 
     runner = Runner(
         plan.stage,
-        StoreSink(FaultyStore(world, store)) if plan.into_store else BusSink(world),
+        sink_of(plan, world, store),
         DeadLetters(world, TOPICS.dead, plan.name),
         Retry(Progress(plan.name)),
         backlog=backlog,

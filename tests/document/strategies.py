@@ -9,7 +9,7 @@ RUN = "0190a1b2c3d47000800000000000abcd"
 TYPES = [
     *(types.RUN_START, types.RUN_END, types.ITERATION_START, types.ITERATION_END),
     *(types.INTERACTION_START, types.INTERACTION_END, types.ACTION, types.ACTION_START, types.ACTION_END),
-    *(types.RESOURCE, types.ERROR, types.LOG, types.DROPPED, types.RUN_SAMPLED, types.PRODUCER_LOST),
+    *(types.RESOURCE, types.ERROR, types.LOG, types.DROPPED, types.RUN_SAMPLED, types.RUN_DROPPED, types.PRODUCER_LOST),
     *(types.RUN_ABANDONED, "some.future.type"),
 ]
 KEYS = [
@@ -24,6 +24,8 @@ KEYS = [
         "weight",
         "reasons",
         "newer",
+        "decisions",
+        "counts",
         "outcome",
         "session",
         "iteration_id",

@@ -12,6 +12,7 @@ from tailrace.document.pages import contents, digest, divide, header, is_header,
 from tailrace.document.restore import restore
 from tailrace.document.view import render, view
 from tailrace.event import Event, types
+from tests.document.making import Story
 from tests.document.strategies import runs
 
 RUN = "0190a1b2c3d47000800000000000abcd"
@@ -112,6 +113,8 @@ def logged(draw):
         tell(last, {"final_status": "completed"} if last == types.RUN_END else {"reason": "died"})
     if draw(st.booleans()):
         tell(types.DROPPED, {"reasons": {"spool_full": 2}})
+    for decision in draw(st.lists(st.sampled_from([types.RUN_SAMPLED, types.RUN_DROPPED]), max_size=2)):
+        tell(decision, {"rate": 0.1, "reason": "rate", "weight": 10.0, "state": "complete", "counts": {"events": 3}})
     lost = draw(st.sampled_from([0.0, 0.0, 0.2]))
     return [event for event in written if shuffle.random() >= lost]
 
@@ -136,6 +139,16 @@ def test_a_header_says_of_a_logged_run_what_its_undivided_document_says(events, 
     whole = view(collect(events).get(RUN, Document(RUN)))
     assert {name: stored.header.get(name) for name in DERIVED} == {name: whole.get(name) for name in DERIVED}
     assert stored.header["workflow_name"] == whole["workflow_name"]
+
+
+def test_a_header_of_a_drop_and_pages_alone_is_no_stub():
+    story = Story().tell(types.LOG, {"message": "m"})
+    story.tell(types.RUN_DROPPED, {"rate": 0.1, "reason": "rate", "state": "complete", "counts": {"events": 9}}, n=-1)
+    whole = view(story.document)
+    found = Pieces().merge(story.document).header
+    assert {name: found.get(name) for name in DERIVED} == {name: whole.get(name) for name in DERIVED}
+    assert found["sampling"] == whole["sampling"]
+    assert "stub" not in found["sampling"]
 
 
 @few

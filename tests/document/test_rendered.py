@@ -21,7 +21,14 @@ def whole():
     story.tell(types.ACTION_START, {"action_name": "a"}, **place, action=ACT)
     story.tell(types.ACTION_END, {"tokens": 3, "cost": 0.5}, **place, action=ACT)
     story.tell(types.ACTION, {"action_name": "b", "fields": {"n": 7}}, **place).tell(types.INTERACTION_END, **place)
-    return story.tell(types.LOG, {"message": "m"}).tell(types.RUN_END, {"final_status": "completed"}).document
+    story.tell(types.LOG, {"message": "m"}).tell(types.RUN_END, {"final_status": "completed"})
+    return story.tell(types.RUN_SAMPLED, {"rate": 0.1, "reason": "rate", "weight": 10.0}, pid="sampler", n=-1).document
+
+
+def twice_decided():
+    """A kept run that was dropped first."""
+    story = Story().tell(types.RUN_DROPPED, {"rate": 0.1, "reason": "rate"}, pid="other", n=-1)
+    return join(whole(), story.document)
 
 
 @settings(deadline=None)
@@ -71,7 +78,7 @@ def changed(value, path, junk):
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_a_rendering_that_was_tampered_with_is_refused_at_once_or_can_be_read(data):
-    value = msgspec.json.decode(render(whole()))
+    value = msgspec.json.decode(render(data.draw(st.sampled_from([whole, twice_decided]))()))
     for _ in range(data.draw(st.integers(1, 2))):
         path = data.draw(st.sampled_from([path for path in places(value) if path]))
         value = changed(value, path, data.draw(st.sampled_from(JUNK)))

@@ -306,8 +306,10 @@ def test_the_sampler_s_last_decision_stands_and_the_others_are_kept_beside(story
     story.tell(types.RUN_SAMPLED, {"rate": 0.5, "reason": "rate", "weight": 2.0}, pid="s1")
     story.tell(types.RUN_SAMPLED, {"rate": 1.0, "reason": "errors", "weight": 1.0}, pid="s2")
     seen = story.seen
+    decisions = seen["sampling"].pop("decisions")
     assert seen["sampling"] == {"event": "s2-0", "timestamp": at(1), "rate": 1.0, "reason": "errors", "weight": 1.0}
-    assert [event["id"] for event in seen["other_events"]] == ["s1-0"]
+    assert [event["id"] for event in decisions] == ["s1-0"]
+    assert (seen["other_events"], seen["counts"]["events"]) == ([], 0)
 
 
 def test_payloads_are_passed_through_byte_by_byte(story):

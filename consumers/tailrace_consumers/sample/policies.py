@@ -1,86 +1,122 @@
-"""Which runs are kept: by a share of the run ids, and by what happened in them. Pure, the same on every machine."""
+"""The list of policies as one function: the first whose condition holds decides on the run."""
 
 from __future__ import annotations
 
-import hashlib
+import enum
+from collections import Counter
 
 import msgspec
 
-from tailrace.config import SampleSettings
-from tailrace.event import Event, types
-
-_SUCCESS = frozenset({"completed", "success", "ok"})
-_FAILURE = frozenset({"failed", "error"})
-_LOUD = frozenset({"error", "critical"})
-_RESULTS = frozenset({types.ITERATION_END, types.INTERACTION_END, types.ACTION_END, types.ACTION})
-_NULL = msgspec.Raw(b"null")
+from tailrace.sampling import Condition, Policy, SampleSettings
+from tailrace_consumers.sample.conditions import Test, always, compiled, described
+from tailrace_consumers.sample.facts import Facts
+from tailrace_consumers.sample.outcomes import Choice, Outcome, choice_of
 
 
-class Policy(msgspec.Struct, frozen=True):
-    """Keep `rate` of all runs, and with `keep_errors` also every run in which something failed."""
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """What becomes of a run, and why."""
 
+    keep: bool
     rate: float
-    keep_errors: bool
+    reason: str
+    weight: float
+    policy: int
+    """Its place in the list."""
 
-    @classmethod
-    def of(cls, settings: SampleSettings) -> Policy:
-        return cls(settings.rate, settings.keep_errors)
+
+class Fate(enum.Enum):
+    """What is sure of an undecided run, whatever else happens in it."""
+
+    KEPT = "kept"
+    DROPPED = "dropped"
+    OPEN = "open"
+
+
+class Outlook(msgspec.Struct, frozen=True, gc=False):
+    """What can be said before a run's end."""
+
+    fate: Fate
+    decision: Decision | None = None
+    """The decision; while it is not `sure`, the one of those possible with the greatest weight."""
+    sure: bool = False
+
+
+_OPEN = Outlook(Fate.OPEN)
+
+
+class _Rule:
+    def __init__(self, place: int, policy: Policy, test: Test) -> None:
+        self.place = place
+        self.test = test
+        self.choice: Choice = choice_of(policy)
+        self.name = policy.name or _reason(policy)
+
+    def decision(self, outcome: Outcome) -> Decision:
+        return Decision(outcome.keep, outcome.rate, self.name, outcome.weight, self.place)
+
+
+class Policies:
+    """The settings' policies, then errors (`keep_errors`), then the rate. Not thread-safe: limits have state.
+
+    Raises:
+        ConfigError: a condition's own function cannot be found.
+    """
+
+    def __init__(self, settings: SampleSettings) -> None:
+        policies = list(settings.policies)
+        if settings.keep_errors:
+            policies.append(Policy(Condition(errors=True), name="error"))
+        policies.append(Policy(name="rate", rate=settings.rate))
+        self.failures: Counter[str] = Counter()
+        """Of conditions' own functions, by name."""
+        self._rules = [
+            _Rule(place, policy, compiled(policy.when, f"sample.policies[{place}].when", self.failures))
+            for place, policy in enumerate(policies)
+        ]
 
     @property
     def keeps_all(self) -> bool:
-        return self.rate >= 1.0
+        """Whether the one policy there is keeps every run."""
+        rule = self._rules[0]
+        outcome = rule.choice.of_id("")
+        return len(self._rules) == 1 and outcome is not None and outcome.rate >= 1.0
 
-    def keeps(self, run_id: str) -> bool:
-        """Whether the run is kept whatever happens in it."""
-        return share(run_id) < self.rate
+    def outlook(self, run: Facts) -> Outlook:
+        """What is sure of a run that may go on; also of one that is known in part only."""
+        possible: list[Decision] = []
+        for rule in self._rules:
+            answer = rule.test(run, False)
+            if answer is False:
+                continue
+            outcome = rule.choice.of_id(run.run)
+            if outcome is None:
+                return _OPEN
+            possible.append(rule.decision(outcome))
+            if outcome.keep is not possible[0].keep:
+                return _OPEN
+            if answer:
+                break
+        fate = Fate.KEPT if possible[0].keep else Fate.DROPPED
+        return Outlook(fate, max(possible, key=lambda each: each.weight), sure=len(possible) == 1)
 
-    def by_rate(self) -> types.Sampled:
-        """What a run kept by its id says: it stands for `weight` runs like it."""
-        return types.Sampled(rate=self.rate, reason="rate", weight=1.0 / self.rate)
-
-    def by_error(self) -> types.Sampled:
-        """What a run with an error says: all of these are kept, so it stands for itself, its id's share or not."""
-        return types.Sampled(rate=1.0, reason="error", weight=1.0)
-
-
-def share(run_id: str) -> float:
-    """A number from 0 up to but not 1, even over all run ids, and always the same for one."""
-    digest = hashlib.blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=6).digest()
-    return int.from_bytes(digest, "big") / (1 << 48)
-
-
-class _Signs(msgspec.Struct):
-    """What of an event's `data` tells of failure; values may be anything."""
-
-    level: msgspec.Raw = _NULL
-    status: msgspec.Raw = _NULL
-    final_status: msgspec.Raw = _NULL
-    error: msgspec.Raw = _NULL
-
-
-_signs = msgspec.json.Decoder(_Signs)
-_any = msgspec.json.Decoder()
-
-
-def is_error(event: Event) -> bool:
-    """Whether something failed: an error, a loud log line, a failed node, a run that did not end well."""
-    if event.type in {types.ERROR, types.PRODUCER_LOST}:
-        return True
-    if event.type == types.LOG:
-        return _word(_signs.decode(event.data).level) in _LOUD
-    if event.type == types.RUN_END:
-        signs = _signs.decode(event.data)
-        return signs.error != _NULL or _word(signs.final_status) not in _SUCCESS
-    if event.type in _RESULTS:
-        signs = _signs.decode(event.data)
-        return signs.error != _NULL or _word(signs.status) in _FAILURE
-    return False
+    def decide(self, run: Facts, now: float, before: Decision | None = None) -> Decision:
+        """The decision on a finished run. `before`: an earlier one, which stays if no other policy matches now."""
+        for rule in self._rules:
+            if rule.test is always or rule.test(run, True):
+                if before is not None and before.policy == rule.place:
+                    return before
+                return rule.decision(rule.choice(run, now))
+        raise AssertionError("the last policy is for every run")
 
 
-def _word(raw: msgspec.Raw) -> str:
-    """A JSON string in lower case; "" for anything else."""
-    try:
-        value = _any.decode(raw)
-    except msgspec.MsgspecError:  # a number that no float can hold
-        return ""
-    return value.lower() if isinstance(value, str) else ""
+def _reason(policy: Policy) -> str:
+    parts = [described(policy.when)]
+    if policy.runs_per_second is not None:
+        parts.append(f"{policy.runs_per_second:g} runs/s")
+    elif policy.bytes_per_second is not None:
+        parts.append(f"{policy.bytes_per_second:g} bytes/s")
+    elif policy.adaptive_by:
+        parts.append(f"rate {policy.rate:g} by {', '.join(policy.adaptive_by)}")
+    elif policy.rate is not None:
+        parts.append(f"rate {policy.rate:g}")
+    return ", ".join(filter(None, parts)) or "always"

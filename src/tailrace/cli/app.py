@@ -21,6 +21,7 @@ _COMMANDS = {
     "show": "tailrace.cli.show:show",
     "tail": "tailrace.cli.tail:tail",
     "consume": "tailrace.cli.consume:consume",
+    "sample": "tailrace.cli.sample:sample",
     "ship": "tailrace.cli.ship:ship",
     "topics": "tailrace.cli.topics:topics",
     "restore": "tailrace.cli.restore:restore",

@@ -87,7 +87,7 @@ def _cells(summary: Summary, now: float) -> list[Text]:
     return [
         Text(wording.short_id(summary.run_id), "bold"),
         Text(wording.payload(summary.workflow_name, _NAME_WIDTH)),
-        Text(wording.payload(status, _NAME_WIDTH), wording.status_style(status)),
+        Text(wording.payload(status, _NAME_WIDTH) + " (stub)" * summary.stub, wording.status_style(status)),
         Text(started.rstrip()),
         Text(wording.between(summary.start_time, summary.end_time)),
         Text(str(len(summary.agents))),

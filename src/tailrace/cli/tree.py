@@ -176,6 +176,14 @@ def _notes(document: Element) -> Iterator[Text]:
         yield Text(f"note: {wording.counted(missing, 'event')} of {integrity['expected']} did not arrive", "yellow")
     for reason, count in integrity["dropped"].items():
         yield Text(f"note: {wording.counted(count, 'event')} dropped by the producer: {escape(reason)}", "yellow")
+    if sampling.get("stub") is True:
+        reason = wording.payload(sampling.get("reason"), _NAME_WIDTH)
+        yield Text(f"note: the sampler dropped this run ({reason}): its totals are all that is here", "yellow")
+        return
+    would = sampling.get("would")
+    if isinstance(would, dict) and would.get("keep") is False:
+        reason = wording.payload(would.get("reason"), _NAME_WIDTH)
+        yield Text(f"note: a dry run of the sampler: it would have dropped this run ({reason})", "yellow")
     rate = sampling.get("rate")
     if isinstance(rate, int | float) and rate < 1:
         reason, weight = (wording.payload(sampling.get(key), _NAME_WIDTH) for key in ("reason", "weight"))

@@ -54,7 +54,7 @@ class Document:
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=False):
-    """What lists show of a run; the field names are the document's own."""
+    """What lists show of a run; the field names are the document's own (the last two: those of its `sampling`)."""
 
     run_id: str
     workflow_name: str
@@ -69,6 +69,10 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=False):
     counts: dict[str, int] = {}
     tokens: dict[str, float] = {}
     cost_usd: float = 0.0
+    weight: float = 1.0
+    """For how many runs it stands where only kept runs are added up; 0 for a stub."""
+    stub: bool = False
+    """The sampler dropped the run, and its document has no events."""
 
 
 def of(event: Event) -> Document:

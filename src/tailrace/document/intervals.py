@@ -37,6 +37,13 @@ class Intervals:
         else:
             self._insert(number, number)
 
+    def has(self, number: int) -> bool:
+        spans = self._spans
+        if not spans or number > spans[-1][1]:
+            return False
+        at = bisect_right(spans, number, key=lambda span: span[0]) - 1
+        return at >= 0 and number <= spans[at][1]
+
     def union(self, other: Intervals) -> Intervals:
         joined = Intervals(self._spans)
         for low, high in other._spans:

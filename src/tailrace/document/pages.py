@@ -31,7 +31,7 @@ from tailrace.event import Event, encode, stamp, types
 PAGE_BYTES = 2 << 20
 """What the events of one page may weigh. A run that weighs less is not divided."""
 
-_OF_THE_RUN = frozenset({types.RUN_START, types.RUN_END, types.RUN_SAMPLED, types.DROPPED, *ABSENCE})
+_OF_THE_RUN = frozenset({types.RUN_START, types.RUN_END, types.DROPPED, *ABSENCE, *shape.DECISIONS})
 _BOUND = 500  # what an event weighs beside texts that stand in its document
 _STRUCTURE = 200  # what an event's place in the JSON takes at most: keys, brackets, a node that it is the first word of
 _SEQ_BITS = 64
@@ -259,7 +259,7 @@ def header(root: Document, digests: Mapping[str, Digest]) -> Element:
     pages = sorted(digests.items(), key=lambda item: (item[1].first, item[0]))
     found = [each for _, each in pages]
     infos = [PageInfo(page, each.events, each.bytes, each.first, each.last) for page, each in pages]
-    element: Element = {"pages": infos, **view(root)}
+    element: Element = {"pages": infos, **view(root, whole=not found)}
     if not root.events and found:
         element["workflow_name"] = found[0].workflow
     _add_state(element, root, found)
@@ -285,7 +285,8 @@ def _counts(root: Document, found: Sequence[Digest]) -> dict[str, int]:
         "interactions": len({name for each in found for name in each.interactions}),
         "actions": sum(each.actions for each in found) + len({name for each in found for name in each.halves}),
         **{name: sum(each.facts[name] for each in found) for name in shape.FACTS.values()},
-        "events": len(root.events) + sum(each.events for each in found),
+        "events": sum(event.type not in shape.DECISIONS for event in root.events.values())
+        + sum(each.events for each in found),
     }
 
 

@@ -37,7 +37,7 @@ class Parts:
         self.nodes: dict[str, dict[str, Node]] = {kind: {} for kind in shape.NODES}
         self.calls: list[Parsed] = []
         self.facts: dict[str, list[Parsed]] = {type_: [] for type_ in shape.FACTS}
-        self.sampling: Parsed | None = None
+        self.decisions: list[Parsed] = []
         self.others: list[Parsed] = []
         calls, facts, workflow = self.calls, self.facts, self.workflow
         for event in events:
@@ -71,10 +71,8 @@ class Parts:
             return self._start(self.run, event)
         if event.type == types.RUN_END:
             return self._end(self.run, event)
-        if event.type == types.RUN_SAMPLED:
-            if self.sampling:
-                self.others.append(self.sampling)
-            self.sampling = event
+        if event.type in shape.DECISIONS:
+            self.decisions.append(event)
             return True
         kind, is_start = _HALVES.get(event.type, ("", False))
         if not kind or not (key := getattr(event, kind)):

@@ -64,7 +64,7 @@ def read(value: bytes) -> Document:
         if not isinstance(id_, str) or not isinstance(time, str) or not _is_numbered(id_):
             return restore(value)
         count += 1
-    if root.other_events or root.sampling.event is not msgspec.UNSET or root.pages is not msgspec.UNSET:
+    if root.other_events or root.sampling.decisions or root.pages is not msgspec.UNSET:
         return restore(value)
     return Rendered(root.run_id, value, count)
 
@@ -119,8 +119,8 @@ class _Iteration(_Halves, kw_only=True):
     actions: list[_Action] = []
 
 
-class _Sampling(msgspec.Struct):
-    event: str | msgspec.UnsetType = msgspec.UNSET
+class _Sampling(_Fact):
+    decisions: list[msgspec.Raw] = []
 
 
 class _Integrity(msgspec.Struct):
@@ -145,7 +145,7 @@ class _Root(_Halves, kw_only=True):
     errors: list[_Fact] = []
     logs: list[_Fact] = []
     other_events: list[msgspec.Raw] = []
-    sampling: _Sampling = msgspec.field(default_factory=_Sampling)
+    sampling: _Sampling
     pages: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Only in the header of a long run, which a store must not mistake this for."""
 
@@ -158,6 +158,8 @@ class _Root(_Halves, kw_only=True):
         yield from _inside(self.interactions, self.actions)
         for fact in (*self.resources, *self.errors, *self.logs):
             yield fact.event, fact.timestamp
+        if self.sampling.event is not msgspec.UNSET:
+            yield self.sampling.event, self.sampling.timestamp
 
 
 def _inside(interactions: list[_Interaction], actions: list[_Action]) -> Iterator[tuple[Any, Any]]:

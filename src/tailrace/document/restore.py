@@ -49,6 +49,8 @@ class _Reader:
             for raw in _lists.decode(root.get(name, b"[]")):
                 self._fact(_raws.decode(raw), type_, Context())
         sampling = _raws.decode(root.get("sampling", b"{}"))
+        for raw in _lists.decode(sampling.pop("decisions", b"[]")):
+            self.document.fold(decode(bytes(raw)))
         if "event" in sampling:
             self._fact(sampling, types.RUN_SAMPLED, Context())
         for raw in _lists.decode(root.get("other_events", b"[]")):

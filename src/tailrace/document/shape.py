@@ -137,6 +137,11 @@ NODES = {"iteration": ITERATION, "interaction": INTERACTION, "action": ACTION}
 FACTS = {types.RESOURCE: "resources", types.ERROR: "errors", types.LOG: "logs"}
 """Event type -> the top-level list of its elements."""
 
+DECISIONS = frozenset({types.RUN_SAMPLED, types.RUN_DROPPED})
+"""The sampler's words on a run: in `sampling`, and not counted among the run's events."""
+NOT_SAMPLED = {"rate": 1.0, "reason": "all", "weight": 1.0}
+"""`sampling` of a run that no sampler has marked."""
+
 IN_PROGRESS = "in_progress"
 OPEN = "open"
 COMPLETE = "complete"
@@ -152,7 +157,13 @@ def is_free(key: str) -> bool:
     return key not in STRUCTURE
 
 
+def is_free_of_decision(key: str) -> bool:
+    """The same for the sampler's decision, beside which the others of its kind stand."""
+    return is_free(key) and key != "decisions"
+
+
 FACT_PLACES = Places(is_free)
+DECISION_PLACES = Places(is_free_of_decision)
 
 
 def text(raw: msgspec.Raw | None) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from tailrace.document import Document, Summary
 from tailrace.document.rendered import Rendered
+from tailrace.document.totals import is_number
 from tailrace.document.view import Element, view
 
 MAX_TEXT = 262_144
@@ -102,6 +103,10 @@ def _summary(decoded: dict[str, Any]) -> Summary:
             fields[name] = msgspec.json.encode(fields[name]).decode()
     tags = fields.get("tags")
     fields["tags"] = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    sampling = decoded["sampling"]
+    weight = sampling.get("weight")
+    fields["weight"] = float(weight) if is_number(weight) else 1.0
+    fields["stub"] = sampling.get("stub") is True and "event" not in sampling
     return Summary(**{"final_status": None, **fields})
 
 

@@ -37,12 +37,12 @@ def add_totals(element: dict[str, Any], received: Mapping[str, Intervals], event
         "interactions": interactions,
         "actions": len(actions),
         **{name: len(element[name]) for name in shape.FACTS.values()},
-        "events": len(events),
+        "events": sum(event.type not in shape.DECISIONS for event in events),
     }
     element["tokens"] = _tokens(actions)
     element["cost_usd"] = _cost(actions)
     element["integrity"] = _integrity(received, events, complete=state == shape.COMPLETE)
-    element.setdefault("sampling", {"rate": 1.0, "reason": "all", "weight": 1.0})
+    element.setdefault("sampling", dict(shape.NOT_SAMPLED))
 
 
 def _state(element: dict[str, Any], events: Sequence[Parsed]) -> str:
@@ -88,23 +88,23 @@ def _add_tokens(totals: dict[str, float], value: Any) -> None:
     parts = value if isinstance(value, dict) else {"total": value}
     counted: float | None = None
     for name, number in parts.items():
-        if _is_number(number):
+        if is_number(number):
             totals[name] = totals.get(name, 0) + number
             # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
             counted = number if counted is None else counted + number
-    if counted is not None and not _is_number(parts.get("total")):
+    if counted is not None and not is_number(parts.get("total")):
         totals["total"] = totals.get("total", 0) + counted
 
 
 def _cost(actions: Sequence[dict[str, Any]]) -> float:
     costs = _loosely([action["cost"] for action in actions if "cost" in action])
-    return math.fsum(cost for cost in costs if _is_number(cost))
+    return math.fsum(cost for cost in costs if is_number(cost))
 
 
 def cost_of(raw: msgspec.Raw | None) -> float:
     """What an action's `cost` adds to the total."""
     value = _alone(raw)
-    return value if _is_number(value) else 0.0
+    return value if is_number(value) else 0.0
 
 
 def _loosely(raws: Sequence[msgspec.Raw]) -> list[Any]:
@@ -125,7 +125,7 @@ def _alone(raw: msgspec.Raw | None) -> Any:
         return None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """Numbers that can be summed: a hostile 1e300 must not turn a total into infinity."""
     return type(value) in _NUMBERS and -_LIMIT < value < _LIMIT
 

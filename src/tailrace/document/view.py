@@ -12,8 +12,9 @@ from tailrace.document.intervals import Intervals
 from tailrace.document.parsed import Parsed, distinct, event_of, in_order, parsed, received
 from tailrace.document.parts import Node, Parts
 from tailrace.document.shape import Context, NodeShape, Places
+from tailrace.document.stub import is_stub, write_stub
 from tailrace.document.totals import add_totals
-from tailrace.event import Stamp, encode
+from tailrace.event import Stamp, encode, types
 
 Element = dict[str, Any]
 """One JSON object of the view; payload values in it are `msgspec.Raw`, passed through byte by byte."""
@@ -26,18 +27,18 @@ def render(document: Document) -> bytes:
     return _encoder.encode(view(document))
 
 
-def view(document: Document) -> Element:
-    """As `render`, before encoding."""
+def view(document: Document, *, whole: bool = True) -> Element:
+    """As `render`, before encoding. `whole` False: other events of the run stand elsewhere, so it is no stub."""
     events = [parsed(event) for event in document.events.values()]
-    return _view(document.run_id, in_order(events), document.received)
+    return _view(document.run_id, in_order(events), document.received, whole=whole)
 
 
 def view_of(run_id: str, events: list[Parsed]) -> Element:
     """The view of the document that these events of one run come to, in any order and however often."""
-    return _view(run_id, in_order(distinct(events)), received(events))
+    return _view(run_id, in_order(distinct(events)), received(events), whole=True)
 
 
-def _view(run_id: str, events: Sequence[Parsed], numbers: Mapping[str, Intervals]) -> Element:
+def _view(run_id: str, events: Sequence[Parsed], numbers: Mapping[str, Intervals], *, whole: bool) -> Element:
     """`events` in order, each once."""
     parts = Parts(events)
     element: Element = {
@@ -54,10 +55,12 @@ def _view(run_id: str, events: Sequence[Parsed], numbers: Mapping[str, Intervals
     element.update(_tree(parts))
     for type_, name in shape.FACTS.items():
         element[name] = [_fact(event, Context()) for event in parts.facts[type_]]
-    if parts.sampling:
-        element["sampling"] = _fact(parts.sampling, Context())
+    if parts.decisions:
+        element["sampling"] = _sampling(parts.decisions)
     element["other_events"] = [_whole(event) for event in parts.others]
     add_totals(element, numbers, events)
+    if whole and is_stub(events):
+        write_stub(element, events)
     return element
 
 
@@ -132,12 +135,22 @@ def _write_halves(element: Element, node: Node, node_shape: NodeShape, context: 
             element["end_envelope"] = dict(sorted(node.end.extra.items()))
 
 
-def _fact(event: Parsed, context: Context) -> Element:
+def _fact(event: Parsed, context: Context, places: Places = shape.FACT_PLACES) -> Element:
     element: Element = {"event": event.id, "timestamp": event.ts}
     _write_context(element, event, context)
-    _write_data(element, event.data, shape.FACT_PLACES, "start_extra")
+    _write_data(element, event.data, places, "start_extra")
     if event.extra:
         element["envelope"] = dict(sorted(event.extra.items()))
+    return element
+
+
+def _sampling(decisions: Sequence[Parsed]) -> Element:
+    """What the sampler said last of a run that it kept; whatever else it said stands whole in `decisions`."""
+    kept = [event for event in decisions if event.type == types.RUN_SAMPLED]
+    element = _fact(kept[-1], Context(), shape.DECISION_PLACES) if kept else dict(shape.NOT_SAMPLED)
+    others = [event for event in decisions if not kept or event is not kept[-1]]
+    if others:
+        element["decisions"] = [_whole(event) for event in others]
     return element
 
 

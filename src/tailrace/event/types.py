@@ -26,6 +26,8 @@ DROPPED = "dropped"
 """The producer could not keep events of this run; `data` counts them by reason."""
 RUN_SAMPLED = "run.sampled"
 """The sampler's decision on a kept run (only on `<prefix>.sampled.*`)."""
+RUN_DROPPED = "run.dropped"
+"""The sampler's decision on a dropped run, and what the run came to (only inside documents)."""
 PRODUCER_LOST = "producer.lost"
 """The process that opened the run is gone and the run had not ended."""
 RUN_ABANDONED = "run.abandoned"
@@ -161,10 +163,39 @@ class Dropped(_Data, frozen=True):
     reasons: dict[str, int]
 
 
-class Sampled(_Data, frozen=True):
+class Would(_Data, frozen=True):
+    """What a dry run would have done."""
+
+    keep: bool
     rate: float
     reason: str
+
+
+class Sampled(_Data, frozen=True):
+    rate: float
+    """How likely it was that the run is kept."""
+    reason: str
+    """The policy that decided."""
     weight: float
+    """For how many runs it stands in totals that are scaled up; 0 for one brought back by hand."""
+    would: Would | None = None
+
+
+class RunDropped(_Data, frozen=True):
+    """A stub: what lists and totals need of a run whose events were not passed on."""
+
+    rate: float
+    reason: str
+    state: str
+    counts: dict[str, int]
+    final_status: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    session: str | None = None
+    agents: list[str] = []
+    tags: list[str] = []
+    tokens: dict[str, float] = {}
+    cost_usd: float = 0.0
 
 
 class ProducerLost(_Data, frozen=True):

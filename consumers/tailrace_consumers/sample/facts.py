@@ -1,0 +1,291 @@
+"""What a policy may know of a run: counted up from its events, of which only the few fields needed are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tailrace.document.intervals import Intervals
+from tailrace.errors import DecodeError
+from tailrace.event import types
+from tailrace.event.ids import parse_time
+
+SUCCESS = frozenset({"completed", "success", "ok"})
+_FAILURE = frozenset({"failed", "error"})
+_LOUD = frozenset({"error", "critical"})
+_LIMIT = 1e15
+"""As for a document's totals: a hostile 1e300 must not turn a sum into infinity."""
+_UNNUMBERED = "\0"
+_NUMBERS = frozenset({int, float})  # not bool, which is a kind of int
+
+
+class _Data(msgspec.Struct, frozen=True, gc=False):
+    """The values may be anything: each is looked at only where its event's type gives it a meaning."""
+
+    level: Any = None
+    status: Any = None
+    final_status: Any = None
+    error: Any = None
+    tokens: Any = None
+    cost: Any = None
+    action_name: Any = None
+    session: Any = None
+    tags: Any = None
+
+
+class Glance(msgspec.Struct, frozen=True, gc=False):
+    """An event, as far as sampling looks at it."""
+
+    seq: int
+    pid: str
+    run: str
+    workflow: str
+    type: str
+    ts: str
+    data: _Data = _Data()
+    agent: str = ""
+    n: int = -1
+
+
+class _Careful(Glance, frozen=True, gc=False):
+    """The same where a value is one that no decoder here takes, as a number that no float holds."""
+
+    data: dict[str, msgspec.Raw] = {}  # type: ignore[assignment]
+
+
+_glance = msgspec.json.Decoder(Glance)
+_careful = msgspec.json.Decoder(_Careful)
+_any = msgspec.json.Decoder()
+
+
+def glance(value: bytes) -> Glance:
+    """A record's value, seen in passing. Whoever folds the event finds what is wrong in the fields skipped here.
+
+    Raises:
+        DecodeError: not JSON, or a field that sampling needs is missing or of another type.
+    """
+    try:
+        return _glance.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _glance_carefully(value)
+
+
+def _glance_carefully(value: bytes) -> Glance:
+    try:
+        event = _careful.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"not an event: {error}") from error
+    known = {name: _value(raw) for name, raw in event.data.items() if name in _Data.__struct_fields__}
+    return msgspec.structs.replace(event, data=_Data(**known))
+
+
+class Facts:
+    """A run so far. Hearing an event twice changes nothing; the order of events does not matter but for `status`."""
+
+    __slots__ = (
+        *("_next", "_others", "actions", "agents", "bytes", "cost", "counts", "ended_at", "events", "failed"),
+        *("first_ts", "last_ts", "run", "session", "started_at", "status", "tags", "tokens", "workflow"),
+    )
+
+    def __init__(self, run: str, workflow: str) -> None:
+        self.run = run
+        self.workflow = workflow
+        self.events = self.bytes = 0
+        self.counts = dict.fromkeys(("iterations", "interactions", "actions", "resources", "errors", "logs"), 0)
+        """Of a document's `counts` those that are not `events`. Nodes are counted by their starts."""
+        self.failed = False
+        self.status: str | None = None
+        """The final status in the producer's letters; None before the end."""
+        self.started_at: str | None = None
+        self.ended_at: str | None = None
+        """`ts` of the run's start and end."""
+        self.first_ts = self.last_ts = ""
+        self.agents: set[str] = set()
+        self.actions: set[str] = set()
+        self.tags: list[str] = []
+        self.session: str | None = None
+        self.tokens: dict[str, float] = {}
+        self.cost = 0.0
+        """US dollars."""
+        self._next: dict[str, int] = {}
+        """Producer -> the `n` of its next event, as long as all came in order from 0 on."""
+        self._others: dict[str, Intervals] = {}
+        """What came of the others: `n`, and of events that have none, `seq` (under the producer's id and a mark)."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first to the last event by the producers' clocks; 0 where a time cannot be read."""
+        first, last = parse_time(self.first_ts), parse_time(self.last_ts)
+        return last - first if first is not None and last is not None else 0.0
+
+    @property
+    def total_tokens(self) -> float:
+        return self.tokens.get("total", 0)
+
+    @property
+    def has_beginning(self) -> bool:
+        """Whether the first event of each producer that numbers its events was heard."""
+        return all(numbers.has(0) for pid, numbers in self._others.items() if not pid.endswith(_UNNUMBERED))
+
+    def hear(self, event: Glance, size: int) -> bool:
+        """Take in an event of `size` bytes; says whether a condition may see the run otherwise now."""
+        n = event.n
+        if n >= 0 and self._next.get(event.pid, 0) == n and event.pid not in self._others:
+            self._next[event.pid] = n + 1
+        elif self._is_known(event):
+            return False
+        self.events += 1
+        self.bytes += size
+        ts = event.ts
+        if ts > self.last_ts:  # noqa: PLR1730 - for every event, and max() is a call
+            self.last_ts = ts
+        if ts < self.first_ts or not self.first_ts:
+            self.first_ts = ts
+        changed = False
+        if event.agent and event.agent not in self.agents:
+            self.agents.add(event.agent)
+            changed = True
+        take = _TAKES.get(event.type)
+        return take(self, event) or changed if take else changed
+
+    def _is_known(self, event: Glance) -> bool:
+        pid, number = (event.pid, event.n) if event.n >= 0 else (event.pid + _UNNUMBERED, event.seq)
+        numbers = self._others.get(pid)
+        if numbers is None:
+            upto = self._next.pop(pid, 0)
+            numbers = self._others[pid] = Intervals([(0, upto - 1)] if upto else ())
+        if numbers.has(number):
+            return True
+        numbers.add(number)
+        return False
+
+    def fail(self) -> bool:
+        changed = not self.failed
+        self.failed = True
+        return changed
+
+    def add_tokens(self, value: Any) -> None:
+        """As a document's totals count an action's tokens."""
+        parts = value if value.__class__ is dict else {"total": value}
+        totals, total = self.tokens, None
+        for name, number in parts.items():
+            if _is_number(number):
+                totals[name] = totals.get(name, 0) + number
+                total = number if total is None else total + number
+        if total is not None and not _is_number(parts.get("total")):
+            totals["total"] = totals.get("total", 0) + total
+
+
+def _start(facts: Facts, event: Glance) -> bool:
+    if facts.started_at is None:
+        facts.started_at = event.ts
+        session, tags = event.data.session, event.data.tags
+        facts.tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        # As a document's summary: text as it is, anything else as its JSON.
+        facts.session = (
+            session if session is None or isinstance(session, str) else msgspec.json.encode(session).decode()
+        )
+    return True
+
+
+def _end(facts: Facts, event: Glance) -> bool:
+    facts.ended_at = event.ts
+    status = event.data.final_status
+    facts.status = status if isinstance(status, str) else ""
+    if event.data.error is not None or facts.status.lower() not in SUCCESS:
+        facts.failed = True
+    return True
+
+
+def _lost(facts: Facts, event: Glance) -> bool:  # noqa: ARG001 - one signature for all
+    return facts.fail()
+
+
+def _error(facts: Facts, event: Glance) -> bool:  # noqa: ARG001
+    facts.counts["errors"] += 1
+    return facts.fail()
+
+
+def _log(facts: Facts, event: Glance) -> bool:
+    facts.counts["logs"] += 1
+    return _is_in(event.data.level, _LOUD) and facts.fail()
+
+
+def _resource(facts: Facts, event: Glance) -> bool:  # noqa: ARG001
+    facts.counts["resources"] += 1
+    return False
+
+
+def _iteration(facts: Facts, event: Glance) -> bool:  # noqa: ARG001
+    facts.counts["iterations"] += 1
+    return False
+
+
+def _interaction(facts: Facts, event: Glance) -> bool:  # noqa: ARG001
+    facts.counts["interactions"] += 1
+    return False
+
+
+def _action_start(facts: Facts, event: Glance) -> bool:
+    facts.counts["actions"] += 1
+    name = event.data.action_name
+    if name.__class__ is not str or name in facts.actions:
+        return False
+    facts.actions.add(name)
+    return True
+
+
+def _result(facts: Facts, event: Glance) -> bool:
+    data = event.data
+    if data.error is None and (data.status is None or not _is_in(data.status, _FAILURE)):
+        return False
+    return facts.fail()
+
+
+def _action_end(facts: Facts, event: Glance) -> bool:
+    data = event.data
+    if data.tokens is not None:
+        facts.add_tokens(data.tokens)
+    if data.cost is not None and _is_number(data.cost):
+        facts.cost += data.cost
+    return _result(facts, event)
+
+
+def _action(facts: Facts, event: Glance) -> bool:
+    changed = _action_start(facts, event)
+    return _action_end(facts, event) or changed
+
+
+_TAKES: dict[str, Callable[[Facts, Glance], bool]] = {
+    types.RUN_START: _start,
+    types.RUN_END: _end,
+    types.PRODUCER_LOST: _lost,
+    types.ERROR: _error,
+    types.LOG: _log,
+    types.RESOURCE: _resource,
+    types.ITERATION_START: _iteration,
+    types.INTERACTION_START: _interaction,
+    types.ACTION_START: _action_start,
+    types.ACTION: _action,
+    types.ACTION_END: _action_end,
+    types.ITERATION_END: _result,
+    types.INTERACTION_END: _result,
+}
+
+
+def _is_number(value: Any) -> bool:
+    kind: Any = value.__class__  # unlike isinstance, one look tells int and float from bool
+    return kind in _NUMBERS and abs(value) < _LIMIT
+
+
+def _is_in(value: Any, words: frozenset[str]) -> bool:
+    return value.__class__ is str and value.lower() in words
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    try:
+        return _any.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
