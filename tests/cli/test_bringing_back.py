@@ -7,6 +7,7 @@ import pytest
 
 from tailrace.bus import Record
 from tailrace.bus.topics import Topics
+from tailrace.document.view import render
 from tests.cli.story import RUN, finished
 
 OTHER = "c" * 32
@@ -100,3 +101,33 @@ def test_restore_asks_for_runs_that_it_can_find(restoring, arguments, code, told
     assert result.returncode == code
     assert told in result.stderr
     assert asked == []
+
+
+@pytest.fixture
+def dropping(quick):
+    """The sampler drops every run."""
+    quick.environment |= {f"TAILRACE_SAMPLE__{name}": "0" for name in ("RATE", "GRACE", "DECISION_WAIT")}
+    return quick
+
+
+def test_a_run_that_the_sampler_dropped_is_shown_whole_after_its_restore(dropping):
+    dropping.publish(finished(), finished(OTHER, "other"))
+    assert "the sampler dropped this run (rate)" in dropping("show", RUN).stdout
+    result = dropping("restore", RUN[-8:])
+    assert (result.returncode, result.stdout) == (0, "restored 1 run of 14 events\n"), result.stderr
+    assert "south is missing" in dropping("show", RUN).stdout
+    shown = json.loads(dropping("show", RUN, "-o", "json").stdout)
+    whole = msgspec.json.decode(render(finished().document))
+    assert shown.pop("sampling")["reason"] == "restored"
+    assert shown == {name: value for name, value in whole.items() if name != "sampling"}
+    assert "the sampler dropped this run" in dropping("show", OTHER).stdout
+
+
+def test_what_retention_has_removed_of_a_dropped_run_is_said_when_it_is_restored(dropping):
+    story = finished()
+    del story.events[0]
+    dropping.publish(story)
+    result = dropping("restore", RUN, OTHER)
+    assert (result.returncode, result.stdout) == (1, "restored 1 run of 13 events\n")
+    assert f"{OTHER}: no event of it is on the bus" in result.stderr
+    assert f"{RUN}: restored without its beginning" in result.stderr
