@@ -1,6 +1,7 @@
 """Policies: what they know of a run, when they know it, and what they make of it."""
 
 import itertools
+import json
 import math
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tailrace.document import collect
 from tailrace.document.summary import summarise
 from tailrace.errors import ConfigError, DecodeError
-from tailrace.event import encode, types
+from tailrace.event import decode, encode, types
 from tailrace.sampling import Condition, Policy, SampleSettings
 from tailrace_consumers.sample.adaptive import Adaptive, rates
 from tailrace_consumers.sample.facts import Facts, glance
@@ -173,6 +174,24 @@ def test_a_number_that_no_float_holds_is_no_failure_and_no_cost():
 def test_what_is_no_event_is_refused(value):
     with pytest.raises(DecodeError, match="not an event"):
         glance(value)
+
+
+EVENT = msgspec.json.decode(encode(msgspec.structs.replace(failure(RUN, 1), iteration="1" * 16, agent="planner")))
+
+
+@pytest.mark.parametrize("wrong", [None, 7.5, [], "\udcff", {"message": "\udcff"}])
+@pytest.mark.parametrize("name", ["id", "seq", "pid", "run", "workflow", "type", "ts", "iteration", "agent", "data"])
+def test_what_the_next_stages_cannot_read_is_refused_before_it_is_passed_on(name, wrong):
+    without = {key: value for key, value in EVENT.items() if key != name}
+    for fields in (EVENT | {name: wrong}, without):
+        value = json.dumps(fields, ensure_ascii=False).encode(errors="surrogateescape")
+        try:
+            decode(value)
+        except DecodeError:
+            with pytest.raises(DecodeError, match="not an event"):
+                glance(value)
+        else:
+            glance(value)
 
 
 def test_a_limit_keeps_its_number_a_second_and_its_weights_sum_up_to_all():

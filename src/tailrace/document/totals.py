@@ -73,18 +73,19 @@ def _actions(element: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _tokens(actions: Sequence[dict[str, Any]]) -> dict[str, float]:
     totals: dict[str, float] = {}
     for value in _loosely([action["tokens"] for action in actions if "tokens" in action]):
-        _add_tokens(totals, value)
+        add_tokens(totals, value)
     return dict(sorted(totals.items()))
 
 
 def tokens_of(raw: msgspec.Raw | None) -> dict[str, float]:
     """What an action's `tokens` add to the totals: by name, with their sum as `total` where it states none."""
     totals: dict[str, float] = {}
-    _add_tokens(totals, _alone(raw))
+    add_tokens(totals, _alone(raw))
     return totals
 
 
-def _add_tokens(totals: dict[str, float], value: Any) -> None:
+def add_tokens(totals: dict[str, float], value: Any) -> None:
+    """Add what an action's decoded `tokens` come to."""
     parts = value if isinstance(value, dict) else {"total": value}
     counted: float | None = None
     for name, number in parts.items():

@@ -92,13 +92,22 @@ def check(value: bytes) -> None:
     Raises:
         DecodeError: the value is not UTF-8, or nested too deeply.
     """
+    check_text(value)
+    if len(value) > _SHALLOW:
+        _check_depth(value)
+
+
+def check_text(value: bytes) -> None:
+    """The cheap half of `check`.
+
+    Raises:
+        DecodeError: the value is not UTF-8.
+    """
     if not value.isascii():
         try:
             value.decode()
         except UnicodeDecodeError as error:
             raise DecodeError(f"not an event: {error}") from error
-    if len(value) > _SHALLOW:
-        _check_depth(value)
 
 
 def _check_depth(value: bytes) -> None:

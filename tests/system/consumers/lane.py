@@ -21,7 +21,7 @@ from tailrace.document.view import render
 from tailrace.event import Event, decode, types
 from tailrace.registry import open_bus, open_store
 from tailrace.store import Query
-from tailrace_consumers.sample.policies import share
+from tailrace_consumers.sample.outcomes import share
 from tests.system.consumers.feed import AsDocuments, Input, as_events
 from tests.system.consumers.load import WORKFLOW, Agents
 from tests.system.consumers.verdict import Verdict, judge_documents, judge_letters, read_topics
@@ -110,7 +110,10 @@ async def judge_lanes(lanes: Sequence[Lane]) -> Verdict:
 
 
 def settings_of(bus: str, directory: Path, prefix: str, *, partitions: int) -> Settings:
-    """Half of the runs are kept, and all that fail. Home and store are in `directory`, the prefix's own."""
+    """Half of the runs are kept, and all that fail. Home and store are in `directory`, the prefix's own.
+
+    However many hostile records come, no stage stops.
+    """
     home = directory / prefix
     return {
         "bus": bus,
@@ -120,6 +123,7 @@ def settings_of(bus: str, directory: Path, prefix: str, *, partitions: int) -> S
         "topics": {"partitions": partitions},
         "sample": {"rate": RATE, "keep_errors": True, "grace": 1.0, "decision_wait": 300.0},
         "aggregate": {"live_after": 1.0},
+        "consume": {"max_dead_per_minute": 0},
     }
 
 
