@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tailrace_consumers.index import IndexStage
 from tailrace_consumers.retry import Retry
 from tailrace_consumers.runner import Runner
 from tailrace_consumers.sample import SampleStage
+from tailrace_consumers.sample.rescue import RecallSink
 from tailrace_consumers.sinks import BusSink, Sink, StoreSink
 from tailrace_consumers.stage import Merge, Stage
 
@@ -109,7 +110,9 @@ async def aggregate(order: Order) -> Figures:
 async def sample(order: Order) -> Figures:
     """A tail policy: half of the runs by their id, of the others those with an error."""
     topics = Topics(order.prefix)
-    return await _alone(order, SampleStage(topics, _ERRORS_AND_RATE), topics.all_events, order.events)
+    config = _config(order, sample=_ERRORS_AND_RATE)
+    stage = SampleStage(topics, config.sample)
+    return await _alone(order, stage, topics.all_events, order.events, into=lambda bus: RecallSink(bus, config))
 
 
 async def index(order: Order) -> Figures:
@@ -187,6 +190,7 @@ async def _alone(
     records: int,
     config: Config | None = None,
     max_records: int = _MAX_RECORDS,
+    into: Callable[[Bus], Sink[Any]] = BusSink,
 ) -> Figures:
     config = config or _config(order)
     watch = Watch()
@@ -194,7 +198,7 @@ async def _alone(
     async with AsyncExitStack() as stack:
         bus = open_bus(config)
         stack.push_async_callback(bus.aclose)
-        sink: Sink[Any] = BusSink(bus)
+        sink = into(bus)
         if order.opensearch:
             store = open_store(config)
             stack.push_async_callback(store.aclose)
@@ -220,5 +224,5 @@ async def _run(bus: Bus, runner: Runner[Any], reads: str, group: str) -> None:
         await runner.run(lambda: stack.enter_async_context(bus.subscribe(reads, group=group)))
 
 
-def _config(order: Order, store: str = "memory:") -> Config:
-    return Config(prefix=order.prefix, bus=f"kafka://{order.kafka}", store=store)
+def _config(order: Order, store: str = "memory:", **settings: Any) -> Config:
+    return Config(prefix=order.prefix, bus=f"kafka://{order.kafka}", store=store, **settings)
