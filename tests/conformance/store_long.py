@@ -14,6 +14,7 @@ import pytest
 from tailrace.document import collect, join, pages
 from tailrace.document.pages import contents, weight
 from tailrace.document.restore import restore
+from tailrace.document.summary import summarise
 from tailrace.document.view import render
 from tailrace.errors import LongRunError
 from tailrace.event import types
@@ -96,6 +97,27 @@ class LongRunConformance:
         await other.merge([rest])
         _, document = await pieces_of(store, made.run)
         assert render(document) == render(made.document())
+
+    @pytest.mark.parametrize("turns", [1, 12])
+    async def test_a_dropped_run_that_comes_back_in_parts_is_no_stub_any_more(
+        self, store, other, backend, small_pages, turns
+    ):
+        made = long_run(turns)
+        dropped = {"rate": 0.1, "reason": "rate", "state": "complete", "cost_usd": 7.5, "counts": {"events": 9}}
+        stub = Producer(made.run, pid="sampler").send(types.RUN_DROPPED, dropped).document()
+        await self.put(store, backend, stub)
+        (listed,) = (await store.search(Query())).runs
+        assert (listed.stub, listed.weight, listed.cost_usd) == (True, 0.0, 7.5)
+        await other.merge([collect(made.events[3:])[made.run]])
+        await self.put(store, backend, collect(made.events[:3])[made.run])
+        whole = join(stub, made.document())
+        assert (await store.search(Query())).runs == [summarise(whole)]
+        if turns == 1:
+            assert render(await store.get(made.run)) == render(whole)
+        else:
+            (header, *_), document = await pieces_of(store, made.run)
+            assert json.loads(header)["sampling"] == json.loads(render(whole))["sampling"]
+            assert render(document) == render(whole)
 
     async def test_writers_of_one_long_run_at_the_same_time_lose_nothing(self, store, other, small_pages):
         shared = run_id()
