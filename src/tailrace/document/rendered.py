@@ -9,7 +9,9 @@ import msgspec
 
 from tailrace.document import Document
 from tailrace.document.intervals import Intervals
+from tailrace.document.parsed import parse
 from tailrace.document.restore import restore
+from tailrace.errors import DecodeError
 from tailrace.event import Event
 
 _Raws = dict[str, msgspec.Raw]
@@ -64,9 +66,17 @@ def read(value: bytes) -> Document:
         if not isinstance(id_, str) or not isinstance(time, str) or not _is_numbered(id_):
             return restore(value)
         count += 1
-    if root.other_events or root.sampling.decisions or root.pages is not msgspec.UNSET:
+    if root.other_events or root.pages is not msgspec.UNSET or not all(map(_is_event, root.sampling.decisions)):
         return restore(value)
-    return Rendered(root.run_id, value, count)
+    return Rendered(root.run_id, value, count + len(root.sampling.decisions))
+
+
+def _is_event(raw: msgspec.Raw) -> bool:
+    try:
+        parse(bytes(raw))
+    except DecodeError:
+        return False
+    return True
 
 
 def _is_numbered(id_: str) -> bool:
