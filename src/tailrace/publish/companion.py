@@ -52,9 +52,9 @@ _FORSAKEN_SECONDS = 15.0
 which may know better where the bus is."""
 
 
-def main() -> None:
-    """Says on stderr why it cannot begin; else goes on without the process that started it."""
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+def main(told: bytes) -> None:
+    """Do as the order says that was `told`. Says on stderr why it cannot begin; else goes on by itself."""
+    order = msgspec.json.decode(told, type=Order)
     lock = lock_of(order.config.spool_path, order.name)
     try:
         companion = Companion(order.config, order.name, open_bus(order.config))
@@ -228,7 +228,3 @@ class _Served:
         )
         with contextlib.suppress(OSError):  # the directory may be gone; else told again in a moment
             self._notice.write(self._told)
-
-
-if __name__ == "__main__":
-    main()
