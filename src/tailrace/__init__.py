@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from tailrace.errors import TailraceError
 from tailrace.logger import FlushResult, Stats
+from tailrace.logger.decorators import action, agent, workflow
 from tailrace.logger.logger import AgentLogger, Logger
 from tailrace.logger.scopes import Action, Interaction, Iteration, Run
 from tailrace.logger.state import configure_logger, get_logger
@@ -31,6 +32,10 @@ __all__ = [
     "Iteration",
     "Interaction",
     "Action",
+    # decorators
+    "workflow",
+    "agent",
+    "action",
     # results
     "FlushResult",
     "Stats",

@@ -75,6 +75,8 @@ class RunStart(_Data, frozen=True):
     verbosity: str
     session: str | None = None
     tags: list[str] = []
+    parent: str | None = None
+    """Traceparent of what it began in: a node of another run, or a span of another tracing system."""
     fields: dict[str, Any] = {}
 
 
@@ -86,6 +88,8 @@ class RunEnd(_Data, frozen=True):
 
 class IterationStart(_Data, frozen=True):
     iteration_id: Any
+    parent: str | None = None
+    """Id of the interaction or action in which it began; so also below."""
     fields: dict[str, Any] = {}
 
 
@@ -98,6 +102,7 @@ class IterationEnd(_Data, frozen=True):
 class InteractionStart(_Data, frozen=True):
     agent_name: str
     input_data: Any = None
+    parent: str | None = None
     fields: dict[str, Any] = {}
 
 
@@ -111,6 +116,7 @@ class InteractionEnd(_Data, frozen=True):
 class ActionStart(_Data, frozen=True):
     action_name: str
     input_data: Any = None
+    parent: str | None = None
     fields: dict[str, Any] = {}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
-from tailrace.logger.context import Scope, current, name_of, scope_of
+from tailrace.logger.context import Scope, current, name_of, parent_of_run
 from tailrace.logger.facts import Facts
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
@@ -26,13 +26,17 @@ class FlatApi(Facts):
     def _recorder(self) -> Recorder:
         raise NotImplementedError
 
+    def _open_scope(self) -> Scope | None:
+        """The current place in a run that is this logger's to record into; None if there is none."""
+        raise NotImplementedError
+
     def _scope(self) -> Scope:
-        """The current place in a run of this workflow; begins a run in this context if there is none."""
-        workflow = self.workflow_name
-        scope = scope_of(workflow)
+        """As `_open_scope`; begins a run in this context if there is none."""
+        scope = self._open_scope()
         if scope is None:
-            recorder = self._recorder()
-            run = recorder.open_run(workflow, types.RunStart(verbosity=recorder.config.verbosity))
+            recorder, workflow = self._recorder(), self.workflow_name
+            start = types.RunStart(verbosity=recorder.config.verbosity, parent=parent_of_run())
+            run = recorder.open_run(workflow, start)
             scope = Scope("run", run, current.get())
             current.set(scope)
         return scope.spoken_by(self._agent) if self._agent and self._agent != scope.agent else scope
@@ -42,25 +46,28 @@ class FlatApi(Facts):
 
     @property
     def run_id(self) -> str | None:
-        """Id of the current run of this workflow in this context; None if none is open."""
-        scope = scope_of(self.workflow_name)
+        """Id of the run that a call here and now would record into; None if it would begin one."""
+        scope = self._open_scope()
         return scope.run.run_id if scope else None
 
     def start_iteration(self, iteration_id: Any = None, **fields: Any) -> None:
         """Begin an iteration. One that is still open is left behind, unended."""
         recorder, scope = self._place()
-        outer = scope.enclosing("run") or scope
+        outer = scope.home("run")
         inner = outer.inner("iteration", new_node_id())
-        recorder.record(inner, types.ITERATION_START, types.IterationStart(iteration_id=iteration_id, fields=fields))
+        data = types.IterationStart(iteration_id=iteration_id, parent=outer.node or None, fields=fields)
+        recorder.record(inner, types.ITERATION_START, data)
         current.set(inner)
 
     def start_interaction(self, agent_name: str, input_data: Any = None, **fields: Any) -> None:
-        """Begin an agent's turn, in the open iteration if there is one."""
+        """Begin an agent's turn, in the open iteration if there is one; inside the block of a turn, as its child."""
         recorder, scope = self._place()
-        outer = scope.enclosing("iteration") or scope.enclosing("run") or scope
+        outer = scope.home("iteration", "run")
         agent_name = name_of(agent_name)
         inner = outer.inner("interaction", new_node_id(), agent_name)
-        data = types.InteractionStart(agent_name=agent_name, input_data=input_data, fields=fields)
+        data = types.InteractionStart(
+            agent_name=agent_name, input_data=input_data, parent=outer.node or None, fields=fields
+        )
         recorder.record(inner, types.INTERACTION_START, data)
         current.set(inner)
 
@@ -91,7 +98,7 @@ class FlatApi(Facts):
 
         With `logs_dir` set, the run's document (this process's events) is written there before this returns.
         """
-        scope = scope_of(self.workflow_name)
+        scope = self._open_scope()
         if scope is None:
             return
         recorder = self._recorder()

@@ -10,6 +10,7 @@ from typing import Any
 
 from tailrace.config import load
 from tailrace.errors import UnsupportedPlatformError
+from tailrace.logger import counters
 from tailrace.logger.context import current
 from tailrace.logger.logger import Logger
 from tailrace.logger.recorder import Recorder
@@ -79,6 +80,7 @@ def reset() -> None:
         before, _recorder = _recorder, None
         _loggers.clear()
     current.set(None)
+    counters.reset()
     if before is not None:
         before.close(0.0)
 
