@@ -16,8 +16,10 @@ from tailrace.errors import TailraceError
 from tailrace.logger import FlushResult, Stats
 from tailrace.logger.decorators import action, agent, workflow
 from tailrace.logger.logger import AgentLogger, Logger
+from tailrace.logger.propagation import Inbound, extract, inject
 from tailrace.logger.scopes import Action, Interaction, Iteration, Run
 from tailrace.logger.state import configure_logger, get_logger
+from tailrace.logger.wrap import wrap
 
 __version__ = "0.1.0"
 
@@ -36,6 +38,11 @@ __all__ = [
     "workflow",
     "agent",
     "action",
+    # the place in a run, taken elsewhere
+    "inject",
+    "extract",
+    "Inbound",
+    "wrap",
     # results
     "FlushResult",
     "Stats",

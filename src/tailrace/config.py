@@ -90,6 +90,19 @@ class RedactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name -> regular expression (hyperscan's syntax) whose matches are masked as `[redacted:<name>]`."""
 
 
+class PropagationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `tailrace.extract` believes of the headers that come with a request or record."""
+
+    accept: bool = True
+    """Whether a caller's headers are read at all."""
+    workflows: list[str] = []
+    """Workflows whose runs a caller may join; empty: any. Not from the environment."""
+    baggage: list[str] = []
+    """Names of baggage fields of others that are let in and passed on. Not from the environment."""
+    max_bytes: int = 8192
+    """Longer headers are rejected: traceparent, tracestate and baggage together."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting of tailrace. Build it with `load()`; fields are documented where they are used."""
 
@@ -118,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample: SampleSettings = SampleSettings()
     aggregate: AggregateSettings = AggregateSettings()
     redact: RedactSettings = RedactSettings()
+    propagation: PropagationSettings = PropagationSettings()
 
     @property
     def publisher(self) -> Literal["companion", "internal", "external"]:
@@ -281,6 +295,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("aggregate.live_after", _within(aggregate.live_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.abandon_after", _within(aggregate.abandon_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
+        ("propagation.max_bytes", config.propagation.max_bytes >= 0, "0 or more bytes"),
     )
     for key, ok, wanted in checks:
         if not ok:

@@ -161,8 +161,8 @@ class Scope:
 current: ContextVar[Scope | None] = ContextVar("tailrace_scope", default=None)
 
 
-caller: ContextVar[str | None] = ContextVar("tailrace_caller", default=None)
-"""Traceparent of a caller that is not part of a run; inside `tailrace.extract`."""
+caller: ContextVar[tuple[str, Scope | None] | None] = ContextVar("tailrace_caller", default=None)
+"""Inside `tailrace.extract`: traceparent of a caller that is not part of a run, and what was current before."""
 
 
 def innermost() -> Scope | None:
@@ -175,8 +175,11 @@ def innermost() -> Scope | None:
 
 def parent_of_run() -> str | None:
     """What a run that begins in this context begins in, as a traceparent; None if in nothing."""
-    scope = innermost()
-    return scope.traceparent if scope is not None else caller.get() or _span_of_opentelemetry()
+    told, scope = caller.get(), current.get()
+    if told is not None and told[1] is scope:
+        return told[0]
+    open_scope = innermost()
+    return open_scope.traceparent if open_scope is not None else _span_of_opentelemetry()
 
 
 def _span_of_opentelemetry() -> str | None:
