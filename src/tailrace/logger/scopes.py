@@ -6,12 +6,12 @@ once with its traceback in the document's `errors`, by the innermost scope it pa
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Any, Self
 
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
+from tailrace.logger import clock
 from tailrace.logger.context import RunState, Scope, current, name_of, parent_of_run
 from tailrace.logger.facts import Facts, failure
 from tailrace.logger.recorder import Recorder
@@ -122,12 +122,12 @@ class Action(ScopeBase):
             fields=fields,
         )
         self._recorder.record(self._scope, types.ACTION_START, data)
-        self._began = time.perf_counter()
+        self._began = clock.seconds()
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
         data = types.ActionEnd(
             output_data=self.output,
-            duration_ms=round((time.perf_counter() - self._began) * 1000, 3),
+            duration_ms=round((clock.seconds() - self._began) * 1000, 3),
             model=self.model,
             tokens=self.tokens,
             cost=self.cost,

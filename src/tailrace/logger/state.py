@@ -6,9 +6,10 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from tailrace.config import load
+from tailrace.config import Config, load
 from tailrace.errors import UnsupportedPlatformError
 from tailrace.logger import counters
 from tailrace.logger.context import current
@@ -16,6 +17,7 @@ from tailrace.logger.logger import Logger
 from tailrace.logger.recorder import Recorder
 
 _recorder: Recorder | None = None
+_make_recorder: Callable[[Config], Recorder] = Recorder
 _making = threading.RLock()
 _loggers: dict[str | None, Logger] = {}
 
@@ -40,7 +42,7 @@ def configure_logger(
     with _making:
         before = _recorder
         if before is None or before.config != config:
-            _recorder = Recorder(config)
+            _recorder = _make_recorder(config)
             if before is not None:
                 before.retire()
     return get_logger()
@@ -69,8 +71,27 @@ def _make() -> Recorder:
     _check_platform()
     with _making:
         if _recorder is None:
-            _recorder = Recorder(load())
+            _recorder = _make_recorder(load())
         return _recorder
+
+
+def record_with(make: Callable[[Config], Recorder], config: Config) -> Callable[[], None]:
+    """Record with recorders of this make from now on, also after `configure_logger`; gives the undo. For tests.
+
+    The present recorder goes on with what it has accepted.
+    """
+    global _recorder, _make_recorder
+    new = make(config)
+    with _making:
+        before = (_recorder, _make_recorder)
+        _recorder, _make_recorder = new, make
+
+    def undo() -> None:
+        global _recorder, _make_recorder
+        with _making:
+            _recorder, _make_recorder = before
+
+    return undo
 
 
 def reset() -> None:
@@ -100,7 +121,7 @@ def _in_child() -> None:
     global _recorder, _making  # noqa: PLW0603
     _making = threading.RLock()  # another thread of the parent may have held it
     if _recorder is not None:
-        before, _recorder = _recorder, Recorder(_recorder.config)
+        before, _recorder = _recorder, _make_recorder(_recorder.config)
         before.forget()
 
 
