@@ -125,6 +125,7 @@ class AgentLogger(FlatApi):
 
     @property
     def workflow_name(self) -> str:
+        """As that of the logger that made it."""
         return self._logger.workflow_name
 
     def _recorder(self) -> Recorder:
