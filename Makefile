@@ -25,6 +25,7 @@ lint: .venv/test.stamp ## check style, format and types
 
 bench: .venv-bench/bench.stamp ## measure the logging call beside its rivals (half an hour; ARGS=--quick: two minutes)
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
+	@.venv-bench/bin/python -m benchmarks.decorated
 
 soak: .venv/test.stamp ## kill agents for MINUTES=10, a broker RESTARTS=0 times, be without one for OUTAGE=0 s; count
 	@MINUTES=$(MINUTES) SEED=$(SEED) RESTARTS=$(RESTARTS) OUTAGE=$(OUTAGE) $(BIN)/python -m tests.soak

@@ -54,7 +54,7 @@ class Recipe:
 class Call:
     """One call under way. Not thread-safe, but it may be moved between threads and contexts while it is not running."""
 
-    __slots__ = ("_arguments", "_attempt", "_before", "_inside", "_place", "_recipe", "_run", "_scope", "items")
+    __slots__ = ("_arguments", "_attempt", "_before", "_inside", "_items", "_place", "_recipe", "_run", "_scope")
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
@@ -67,7 +67,7 @@ class Call:
         self._place: Scope | None = None
         self._arguments: dict[str, Any] | None = None
         self._attempt = 1
-        self.items = Items(wanted=recipe.capture.result)
+        self._items: Items | None = None
 
     def begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         recipe, recorder = self._recipe, self._recipe.recorder()
@@ -107,8 +107,9 @@ class Call:
         """The generator ended, by itself or by `error`; it leaves the context of whoever consumed it alone."""
         consumer, scope = current.get(), self._scope
         if scope is not None:
-            scope.set(items=self.items.count, **({} if returned is None else {"returned": self._shown(returned)}))
-        self._end(error, self._shown(self.items.together()))
+            items = self._items or Items(wanted=False)
+            scope.set(items=items.count, **({} if returned is None else {"returned": self._shown(returned)}))
+            self._end(error, self._shown(items.together()))
         current.set(consumer)
 
     def _shown(self, value: Any) -> Any:
@@ -142,6 +143,12 @@ class Call:
             place.failures[name] = (self._attempt, _digest(self._arguments))
         elif error is None and place.failures:
             place.failures.pop(name, None)
+
+    def yielded(self, item: Any) -> None:
+        """The generator gave an item."""
+        if self._items is None:
+            self._items = Items(wanted=self._recipe.capture.result)
+        self._items.add(item)
 
     def step_in(self) -> None:
         """The generator's body goes on: make its place current."""

@@ -188,7 +188,7 @@ def _steps(fn: Callable[..., Any], args: Any, kwargs: Any, call: Call) -> Genera
             return stop.value
         finally:
             call.step_out()
-        call.items.add(item)
+        call.yielded(item)
         try:
             step, given = body.send, (yield item)
         except GeneratorExit:
@@ -220,7 +220,7 @@ def _async_generator(fn: Callable[..., Any], recipe: Recipe) -> Callable[..., An
                     break
                 finally:
                     call.step_out()
-                call.items.add(item)
+                call.yielded(item)
                 try:
                     step = body.asend((yield item))
                 except GeneratorExit:
