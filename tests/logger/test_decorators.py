@@ -265,6 +265,20 @@ def test_nested_agents_name_their_parent(log):
     assert direct["parent"] == outer["id"]
 
 
+def test_an_action_inside_an_action_names_it(log):
+    @tailrace.action
+    def inner(): ...
+
+    @tailrace.action
+    def outer():
+        inner()
+
+    with log.run() as run, run.interaction("a"):
+        outer()
+    outside, inside = documents()[0]["interactions"][0]["actions"]
+    assert (inside["parent"], "parent" in outside) == (outside["id"], False)
+
+
 def test_a_run_inside_a_run_names_the_place_it_began_in(log):
     @tailrace.workflow("inner")
     def inner(): ...

@@ -83,7 +83,8 @@ def test_a_traceparent_that_is_none_is_rejected(value):
 
 
 def test_a_newer_version_of_traceparent_is_read_by_its_first_four_fields():
-    assert parsed(traceparent=f"01-{RUN}-{ACTION}-01-more", tracestate=STATE).run == RUN
+    place = parsed(traceparent=f"01-{RUN}-{ACTION}-01-more", tracestate=STATE)
+    assert (place.run, place.traceparent) == (RUN, f"01-{RUN}-{ACTION}-01")
 
 
 @pytest.mark.parametrize(

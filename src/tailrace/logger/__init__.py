@@ -42,6 +42,6 @@ class Stats(msgspec.Struct, frozen=True):
     redaction_failed: int
     """Accepted events whose payload is a stand-in, because it could not be searched for secrets."""
     capture_failed: int = 0
-    """Calls of decorated functions that ran unrecorded, or whose record has no end."""
+    """Calls of decorated functions that ran unrecorded or whose record has no end; places that could not be carried."""
     inbound_rejected: dict[str, int] = {}
     """Headers given to `tailrace.extract` that were not believed, by reason."""

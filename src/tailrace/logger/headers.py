@@ -21,6 +21,8 @@ WORKFLOW, AGENT = "tailrace.workflow", "tailrace.agent"
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _STATE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{16})")
+_PARENT_CHARS = 55
+"""Of a traceparent: the four fields that every version has."""
 _NO_NODE = "0" * 16
 _OURS = "tailrace="
 _MAX_STATES = 32
@@ -57,9 +59,13 @@ class Place(msgspec.Struct, frozen=True):
 def fields_of(carrier: Any) -> dict[str, list[str]]:
     """The three headers in a mapping of any kind, or in a list of pairs; names in any case, values text or bytes.
 
+    None is a carrier without headers: so Kafka clients give a record that has none.
+
     Raises:
         RejectedError: a value is neither, or is not ASCII.
     """
+    if carrier is None:
+        return {}
     pairs: Iterable[Any] = carrier.items() if hasattr(carrier, "items") else carrier
     found: dict[str, list[str]] = {}
     for name, value in pairs:
@@ -100,7 +106,7 @@ def read(fields: Mapping[str, list[str]], *, max_bytes: int, allowed: Collection
         ids = (trace if workflow and run_started_at(trace) else "", "", "", "")
     if ids[0]:
         _check_run(ids[0], now)
-    return Place(parent, *ids, workflow, agent, known)
+    return Place(parent[:_PARENT_CHARS], *ids, workflow, agent, known)
 
 
 def _trace_of(parent: str) -> str:
