@@ -17,7 +17,8 @@ def _fresh_logger():
 
 
 @pytest.mark.usefixtures("_fresh_logger")
-async def test_a_run_goes_from_the_logger_over_the_bus_into_the_store(tmp_path):
+async def test_a_run_goes_from_the_logger_over_the_bus_into_the_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAILRACE_PUBLISH", "companion")  # which a bus in memory cannot have
     async with in_memory(tmp_path) as memory:
         log = tailrace.configure_logger(workflow_name="support-bot", **memory.settings)
         with log.run() as run:

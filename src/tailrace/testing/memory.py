@@ -33,7 +33,7 @@ class InMemory:
     @property
     def settings(self) -> dict[str, Any]:
         """For `configure_logger(**memory.settings)`."""
-        return {"bus": self.config.bus, "store": self.config.store, "home": self.config.home}
+        return {name: getattr(self.config, name) for name in ("bus", "store", "home", "publish")}
 
     async def records(self, *topics: str) -> list[Received]:
         """What the topics hold now, e.g. `tailrace.events.*`; sampled and documents only after `catch_up`."""
@@ -69,6 +69,7 @@ async def in_memory(home: str | Path, **settings: Any) -> AsyncIterator[InMemory
         ConfigError: one of `settings`, which are those of `configure_logger`, is wrong.
     """
     name = f"testing-{next(_numbers)}"
-    config = load({**settings, "bus": f"memory:{name}", "store": f"memory:{name}", "home": str(home)})
+    own = {"bus": f"memory:{name}", "store": f"memory:{name}", "home": str(home), "publish": "internal"}
+    config = load({**settings, **own})
     async with aclosing(open_bus(config)) as bus, aclosing(open_store(config)) as store:
         yield InMemory(config, bus, store)
