@@ -13,8 +13,9 @@ A logging call returns in microseconds, never blocks and never raises; what it a
 from __future__ import annotations
 
 from tailrace.errors import TailraceError
-from tailrace.logger import FlushResult, Stats
+from tailrace.logger import FlushResult, Stats, overrides
 from tailrace.logger.logger import AgentLogger, Logger
+from tailrace.logger.overrides import override
 from tailrace.logger.scopes import Action, Interaction, Iteration, Run
 from tailrace.logger.state import configure_logger, get_logger
 
@@ -31,6 +32,9 @@ __all__ = [
     "Iteration",
     "Interaction",
     "Action",
+    # overrides
+    "override",
+    "overrides",
     # results
     "FlushResult",
     "Stats",

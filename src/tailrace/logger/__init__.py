@@ -41,3 +41,5 @@ class Stats(msgspec.Struct, frozen=True):
     """Why publishing is not getting on, in one line; empty while it is."""
     redaction_failed: int
     """Accepted events whose payload is a stand-in, because it could not be searched for secrets."""
+    overrides_failed: int
+    """Times that an override raised and was skipped for an event."""

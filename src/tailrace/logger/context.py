@@ -60,7 +60,10 @@ class RunState:
 class Scope:
     """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
 
-    __slots__ = (*("action", "agent", "interaction", "iteration", "level", "parent", "route", "routed_for", "run"),)
+    __slots__ = (
+        *("action", "action_name", "agent", "interaction", "iteration", "level", "parent"),
+        *("route", "routed_for", "run", "topic"),
+    )
 
     def __init__(
         self,
@@ -80,6 +83,10 @@ class Scope:
         self.interaction = interaction
         self.action = action
         self.agent = agent
+        self.action_name = ""
+        """Of the action block that this is."""
+        self.topic = ""
+        """Where its events go instead of the run's topic."""
         self.route = _NOWHERE
         """What the frames of all events of the scope share; made with the first."""
         self.routed_for = ""
@@ -90,7 +97,7 @@ class Scope:
         run, nodes = self.run, {"iteration": self.iteration, "interaction": self.interaction, "action": self.action}
         span = self.action or self.interaction or self.iteration
         text = wire.share(producer, run.run_id, run.workflow, **nodes, agent=self.agent)
-        route = Route(run.topic, run.key, bytes.fromhex(span) if span else NO_SPAN, text)
+        route = Route(self.topic or run.topic, run.key, bytes.fromhex(span) if span else NO_SPAN, text)
         self.route, self.routed_for = route, producer
         return route
 
@@ -114,7 +121,14 @@ class Scope:
         """The same place, with another agent speaking."""
         spoken = Scope(self.level, self.run, self.parent, agent=agent)
         spoken.iteration, spoken.interaction, spoken.action = self.iteration, self.interaction, self.action
+        spoken.action_name = self.action_name
         return spoken
+
+    def on_topic(self, topic: str) -> Scope:
+        """The same place, with its events on another topic."""
+        moved = self.spoken_by(self.agent)
+        moved.topic = topic
+        return moved
 
     def enclosing(self, level: str) -> Scope | None:
         """The nearest scope of that level within the same run, this one included."""

@@ -9,7 +9,6 @@ from tailrace.event import types
 from tailrace.logger.context import Scope
 from tailrace.logger.recorder import Recorder
 
-LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _MAX_TRACEBACK = 16_384
 
 
@@ -70,7 +69,7 @@ class Facts:
         """A log line; not recorded when `level` (DEBUG, INFO, WARNING, ERROR, CRITICAL) is below the verbosity."""
         recorder, scope = self._place()
         name = str(level).upper()
-        if LEVELS.get(name, 20) >= LEVELS[recorder.config.verbosity]:
+        if types.LEVELS.get(name, 20) >= recorder.lowest_level:
             recorder.record(scope, types.LOG, types.Log(level=name, message=text, fields=fields))
 
     def debug(self, text: Any, /, **fields: Any) -> None:

@@ -18,12 +18,13 @@ from tailrace.errors import SpoolError
 from tailrace.event import payload, types, wire
 from tailrace.event.ids import Clock, new_producer_id, new_run_id
 from tailrace.logger import Stats
+from tailrace.logger.chain import Rule
 from tailrace.logger.context import RunState, Scope
 from tailrace.publish.attendant import Attendant
 from tailrace.publish.launch import name_of as companion_name
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
-from tailrace.spool.frame import Route
+from tailrace.spool.frame import Frame, Route
 from tailrace.spool.keeper import Keeper
 
 _WARN_SECONDS = 60.0
@@ -56,6 +57,11 @@ class Recorder:
         self._acked_before = 0
         self._rejected_before = 0
         self._redaction_failed = 0
+        self._overrides_failed = 0
+        self.intercept: Callable[[Recorder, Scope, str, msgspec.Struct], bool] | None = None
+        """What calls go through instead, while overrides are installed (`tailrace.logger.chain`)."""
+        self.lowest_level = types.LEVELS[config.verbosity]
+        """Log lines below it need not come here."""
         self._now = Clock().now
         self._redact = self._redactor()
         self._max_body = config.spool.max_event_bytes - _ENVELOPE_ROOM
@@ -84,11 +90,16 @@ class Recorder:
             with contextlib.suppress(OSError):  # costs a word too many: that the run's producer is gone
                 self._spool.run_ended(run.run_id)
 
-    def record(self, scope: Scope, type_: str, data: msgspec.Struct) -> bool:
+    def record(
+        self, scope: Scope, type_: str, data: msgspec.Struct, *, direct: bool = False, told: list[Frame] | None = None
+    ) -> bool:
         """Accept one event: True if it is on the spool, False if it is counted as dropped. Never raises.
 
-        Only `data` is encoded here; who ships the frame puts the event together (`tailrace.event.wire`).
+        Only `data` is encoded here; who ships the frame puts the event together (`tailrace.event.wire`). `direct`: past
+        the overrides. `told` is given the frame that was accepted.
         """
+        if self.intercept is not None and not direct:
+            return self.intercept(self, scope, type_, data)
         run = scope.run
         try:
             seq = next(self._seq)
@@ -110,8 +121,8 @@ class Recorder:
                 spool.write(frame)
             except ValueError:
                 spool.append(frame)
-            if run.kept is not None:
-                run.kept.append(wire.compose(route.text, seq, code, now, n, body))
+            if run.kept is not None or told is not None:
+                _tell(Frame(route, seq, n, now, code, body), run.kept, told)
         except SpoolFullError as error:
             return self._drop(run, "spool_full", str(error))
         except (OSError, SpoolError) as error:
@@ -184,6 +195,38 @@ class Recorder:
         self.warn(f"events are dropped ({reason}): {detail}", key=reason)
         return False
 
+    def relay(self, frame: Frame) -> bool:
+        """Accept an event that another recorder has accepted, as it is. False if it is counted as dropped."""
+        next(self._seq)
+        try:
+            spool = self._spool or self._start()
+            spool.append(frame.route.frame(frame.seq, frame.n, frame.microseconds, frame.code, frame.body))
+        except Exception as error:  # noqa: BLE001 - the event itself is safe
+            reason = "spool_full" if isinstance(error, SpoolFullError) else "io_error"
+            with self._counting:
+                self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            self.warn(f"copies of events are dropped ({reason}): {error}", key=f"relay {reason}")
+            return False
+        return True
+
+    def drop_by_override(self, run: RunState, name: str) -> None:
+        """Count an event that an override did not let through. It takes no number of its run: nothing is missing."""
+        reason = f"{types.BY_OVERRIDE}{name}"
+        with self._counting:
+            next(self._seq)
+            self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            run.dropped[reason] = run.dropped.get(reason, 0) + 1
+
+    def override_failed(self, rule: Rule, error: Exception) -> None:
+        """Count that an override raised and was skipped for one event; shown once for each override."""
+        with self._counting:
+            self._overrides_failed += 1
+        if not rule.told:
+            rule.told = True
+            self.warn(
+                f"override {rule.name} raised and is skipped where it does: {error!r}", key=f"override {rule.name}"
+            )
+
     def warn(self, line: str, *, key: str = "publisher") -> None:
         """One line on stderr, at most one a minute a key; not through `logging`, whose handlers may log to us."""
         now = time.monotonic()
@@ -219,6 +262,7 @@ class Recorder:
             oldest_unshipped_seconds=oldest,
             trouble=state.trouble if state else "",
             redaction_failed=self._redaction_failed,
+            overrides_failed=self._overrides_failed,
         )
 
     def sync(self) -> None:
@@ -282,6 +326,14 @@ class Recorder:
         """In a forked child: let go of the parent's files without touching what they hold."""
         if self._spool is not None:
             self._spool.release()
+
+
+def _tell(frame: Frame, kept: list[bytes] | None, told: list[Frame] | None) -> None:
+    """Give an accepted event to those who asked for it."""
+    if kept is not None:
+        kept.append(frame.value)
+    if told is not None:
+        told.append(frame)
 
 
 def _own_threads() -> int:

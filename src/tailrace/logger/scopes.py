@@ -107,6 +107,7 @@ class Action(ScopeBase):
 
     def _begin(self, fields: dict[str, Any]) -> None:
         self._scope = self._parent.inner("action", new_node_id())
+        self._scope.action_name = self._name
         data = types.ActionStart(action_name=self._name, input_data=self.input, fields=fields)
         self._recorder.record(self._scope, types.ACTION_START, data)
         self._began = time.perf_counter()

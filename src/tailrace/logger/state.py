@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import hashlib
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from tailrace.config import load
+import msgspec
+
+from tailrace.config import Config, load
 from tailrace.errors import UnsupportedPlatformError
-from tailrace.logger.context import current
+from tailrace.logger import plugins
+from tailrace.logger.chain import Chain, Rule
+from tailrace.logger.context import Scope, current
 from tailrace.logger.logger import Logger
 from tailrace.logger.recorder import Recorder
 
 _recorder: Recorder | None = None
 _making = threading.RLock()
 _loggers: dict[str | None, Logger] = {}
+_chain = Chain()
+_has_plugins = False
+"""Whether the overrides of installed packages have been looked for."""
+_relays: dict[str, Recorder] = {}
+"""What ships copies of events to other buses, by URL."""
 
 
 def configure_logger(
@@ -39,7 +51,7 @@ def configure_logger(
     with _making:
         before = _recorder
         if before is None or before.config != config:
-            _recorder = Recorder(config)
+            _recorder = _made(config)
             if before is not None:
                 before.retire()
     return get_logger()
@@ -68,19 +80,75 @@ def _make() -> Recorder:
     _check_platform()
     with _making:
         if _recorder is None:
-            _recorder = Recorder(load())
+            _recorder = _made(load())
         return _recorder
 
 
-def reset() -> None:
-    """Forget configuration and context, shipping nothing: for tests."""
-    global _recorder
+def _made(config: Config) -> Recorder:
+    recorder = Recorder(config)
+    _attach(recorder)
+    return recorder
+
+
+def _attach(recorder: Recorder) -> None:
+    """Put the overrides before the recorder; before the first event, what looks for those of installed packages."""
+    if _has_plugins:
+        _chain.attach(recorder)
+    else:
+        recorder.intercept, recorder.lowest_level = _first_event, 0
+
+
+def _first_event(recorder: Recorder, scope: Scope, type_: str, data: msgspec.Struct) -> bool:
+    global _has_plugins  # noqa: PLW0603
     with _making:
-        before, _recorder = _recorder, None
+        if not _has_plugins:
+            _has_plugins = True  # first: what is loaded may log
+            for found in plugins.overrides(recorder.warn):
+                if not isinstance(getattr(found, "_rule", None), Rule):  # else it installed itself when it was loaded
+                    change_chain(functools.partial(Chain.adding, rule=Rule(found)))
+        _attach(recorder)
+        chain = _chain
+    return chain.record(recorder, scope, type_, data)
+
+
+def change_chain(change: Callable[[Chain], Chain]) -> None:
+    """Replace the installed overrides; calls that are under way keep those that they began with."""
+    global _chain  # noqa: PLW0603
+    with _making:
+        _chain = change(_chain)
+        if _recorder is not None:
+            _attach(_recorder)
+
+
+def relay(url: str) -> Recorder:
+    """What ships copies of events to another bus, from a spool of its own under the current `home`."""
+    return _relays.get(url) or _make_relay(url)
+
+
+def _make_relay(url: str) -> Recorder:
+    with _making:
+        if url not in _relays:
+            config = recorder().config
+            mark = hashlib.sha256(url.encode()).hexdigest()[:8]
+            spool = config.spool
+            if spool.directory:
+                spool = msgspec.structs.replace(spool, directory=f"{spool.directory}-tee-{mark}")
+            home = str(config.home_path / "tee" / mark)
+            _relays[url] = Recorder(msgspec.structs.replace(config, bus=url, home=home, spool=spool))
+        return _relays[url]
+
+
+def reset() -> None:
+    """Forget configuration, overrides and context, shipping nothing: for tests."""
+    global _recorder, _chain, _has_plugins
+    with _making:
+        before, _recorder, _chain, _has_plugins = _recorder, None, Chain(), False
+        relays = [*_relays.values()]
+        _relays.clear()
         _loggers.clear()
     current.set(None)
-    if before is not None:
-        before.close(0.0)
+    for each in filter(None, [before, *relays]):
+        each.close(0.0)
 
 
 def _check_platform() -> None:
@@ -91,6 +159,8 @@ def _check_platform() -> None:
 def _at_exit() -> None:
     if _recorder is not None:
         _recorder.close(_recorder.config.exit_timeout)
+    for each in _relays.values():
+        each.close(each.config.exit_timeout)
 
 
 def _in_child() -> None:
@@ -98,8 +168,11 @@ def _in_child() -> None:
     global _recorder, _making  # noqa: PLW0603
     _making = threading.RLock()  # another thread of the parent may have held it
     if _recorder is not None:
-        before, _recorder = _recorder, Recorder(_recorder.config)
+        before, _recorder = _recorder, _made(_recorder.config)
         before.forget()
+    for each in _relays.values():
+        each.forget()
+    _relays.clear()
 
 
 atexit.register(_at_exit)
