@@ -66,10 +66,12 @@ class Chain:
         recorder.lowest_level = min([types.LEVELS[recorder.config.verbosity], *levels])
         recorder.intercept = self.record if self.rules else None
 
-    def record(self, recorder: Recorder, scope: Scope, type_: str, data: msgspec.Struct) -> bool:
+    def record(
+        self, recorder: Recorder, scope: Scope, type_: str, data: msgspec.Struct, told: list[Frame] | None = None
+    ) -> bool:
         """As `Recorder.record`, through the overrides that match."""
         if getattr(_here, "busy", False):
-            return recorder.record(scope, type_, data, direct=True)
+            return recorder.record(scope, type_, data, direct=True, told=told)
         name = getattr(data, "action_name", None) if type_ in (types.ACTION, types.ACTION_START) else scope.action_name
         key = (scope.run.workflow, scope.agent, name if isinstance(name, str) else "")
         rules = self._known.get(key)
@@ -78,11 +80,11 @@ class Chain:
         if type_ == types.LOG and types.LEVELS.get(data.level, 20) < _threshold(recorder, rules):  # type: ignore[attr-defined]
             return False
         if not rules:
-            return recorder.record(scope, type_, data, direct=True)
+            return recorder.record(scope, type_, data, direct=True, told=told)
         _here.busy, place = True, current.get()
         current.set(scope)  # what an override logs belongs where the event does
         try:
-            return _Passage(recorder, rules, scope).start(Draft(scope, type_, data), data)
+            return _Passage(recorder, rules, scope, told).start(Draft(scope, type_, data), data)
         finally:
             _here.busy = False
             current.set(place)
@@ -104,11 +106,13 @@ class _Passage:
 
     __slots__ = ("accepted", "recorder", "rules", "scope")
 
-    def __init__(self, recorder: Recorder, rules: Sequence[Rule], scope: Scope) -> None:
+    def __init__(
+        self, recorder: Recorder, rules: Sequence[Rule], scope: Scope, told: list[Frame] | None = None
+    ) -> None:
         self.recorder = recorder
         self.rules = rules
         self.scope = scope
-        self.accepted = False
+        self.accepted = [] if told is None else told
 
     def start(self, draft: Draft, data: msgspec.Struct) -> bool:
         """Whether the event was accepted."""
@@ -116,8 +120,9 @@ class _Passage:
             self._pass(0, draft)
         except Exception as error:  # noqa: BLE001 - of ours: a rule's own does not come here
             self.recorder.override_failed(self.rules[0], error)
-            return self.accepted or self.recorder.record(self.scope, draft.type, data, direct=True)
-        return self.accepted
+            if not self.accepted:
+                self.recorder.record(self.scope, draft.type, data, direct=True, told=self.accepted)
+        return bool(self.accepted)
 
     def _pass(self, place: int, draft: Draft) -> Frame | None:
         """Through the rule at `place` and those behind it; returns what was accepted last."""
@@ -140,10 +145,8 @@ class _Passage:
         return step.accepted
 
     def _accept(self, draft: Draft) -> Frame | None:
-        told: list[Frame] = []
-        if self.recorder.record(draft.scope(), draft.type, draft.payload(), direct=True, told=told):
-            self.accepted = True
-        return told[0] if told else None
+        is_accepted = self.recorder.record(draft.scope(), draft.type, draft.payload(), direct=True, told=self.accepted)
+        return self.accepted[-1] if is_accepted else None
 
 
 class _Step:

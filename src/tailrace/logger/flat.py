@@ -40,6 +40,13 @@ class FlatApi(Facts):
     def _place(self) -> tuple[Recorder, Scope]:
         return self._recorder(), self._scope()
 
+    def _outside_interaction(self, recorder: Recorder, scope: Scope) -> None:
+        if not scope.action:
+            line = (
+                "log_action was called with no interaction open; the action belongs to the {}, without an agent's turn"
+            )
+            recorder.hint("action", line.format(scope.level))
+
     @property
     def run_id(self) -> str | None:
         """Id of the current run of this workflow in this context; None if none is open."""
@@ -49,6 +56,8 @@ class FlatApi(Facts):
     def start_iteration(self, iteration_id: Any = None, **fields: Any) -> None:
         """Begin an iteration. One that is still open is left behind, unended."""
         recorder, scope = self._place()
+        if scope.enclosing("iteration") is not None:
+            recorder.hint("iteration twice", "start_iteration was called with one open; that one stays without an end")
         outer = scope.enclosing("run") or scope
         inner = outer.inner("iteration", new_node_id())
         recorder.record(inner, types.ITERATION_START, types.IterationStart(iteration_id=iteration_id, fields=fields))
@@ -57,6 +66,9 @@ class FlatApi(Facts):
     def start_interaction(self, agent_name: str, input_data: Any = None, **fields: Any) -> None:
         """Begin an agent's turn, in the open iteration if there is one."""
         recorder, scope = self._place()
+        if scope.enclosing("interaction") is not None:
+            line = "start_interaction was called with one open; that one stays without an end"
+            recorder.hint("interaction twice", line)
         outer = scope.enclosing("iteration") or scope.enclosing("run") or scope
         agent_name = name_of(agent_name)
         inner = outer.inner("interaction", new_node_id(), agent_name)
@@ -71,6 +83,7 @@ class FlatApi(Facts):
         if ended is None:
             stray = {"output_data": output_data, "status": status, **fields}
             recorder.record(scope, types.LOG, _stray("end_interaction", stray))
+            recorder.hint("end of interaction", "end_interaction was called with none open; its output is a log line")
             return
         data = types.InteractionEnd(output_data=output_data, status=status, outcome=fields)
         recorder.record(ended, types.INTERACTION_END, data)
@@ -82,6 +95,7 @@ class FlatApi(Facts):
         ended = scope.enclosing("iteration")
         if ended is None:
             recorder.record(scope, types.LOG, _stray("end_iteration", {"status": status, **fields}))
+            recorder.hint("end of iteration", "end_iteration was called with none open; its status is a log line")
             return
         recorder.record(ended, types.ITERATION_END, types.IterationEnd(status=status, outcome=fields))
         current.set(ended.parent)
@@ -91,10 +105,10 @@ class FlatApi(Facts):
 
         With `logs_dir` set, the run's document (this process's events) is written there before this returns.
         """
-        scope = scope_of(self.workflow_name)
+        recorder, scope = self._recorder(), scope_of(self.workflow_name)
         if scope is None:
+            recorder.hint("finalize", f"finalize was called with no run of {self.workflow_name} open; it did nothing")
             return
-        recorder = self._recorder()
         run = scope.run
         recorder.end_run(run, types.RunEnd(final_status=final_status, outcome=fields))
         leave_document(recorder, run)

@@ -48,6 +48,7 @@ class Recorder:
         self._counting = threading.RLock()  # a signal handler may count while its thread counts
         self._dropped: dict[str, int] = {}
         self._warned: dict[str, float] = {}
+        self._hinted: set[str] = set()
         self._spool: Spool | None = None
         self._publisher: Attendant | Publisher | None = None
         self._keeper: Keeper | None = None
@@ -58,7 +59,7 @@ class Recorder:
         self._rejected_before = 0
         self._redaction_failed = 0
         self._overrides_failed = 0
-        self.intercept: Callable[[Recorder, Scope, str, msgspec.Struct], bool] | None = None
+        self.intercept: Callable[[Recorder, Scope, str, msgspec.Struct, list[Frame] | None], bool] | None = None
         """What calls go through instead, while overrides are installed (`tailrace.logger.chain`)."""
         self.lowest_level = types.LEVELS[config.verbosity]
         """Log lines below it need not come here."""
@@ -72,19 +73,20 @@ class Recorder:
 
         return Redactor(self.config.redact, self.warn).redact if self.config.redact.enabled else bytes
 
-    def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
-        """Begin a run of the workflow and record that it began."""
-        run = RunState(new_run_id(), workflow, self.topics.events(workflow), keep=self.config.logs_dir is not None)
+    def open_run(self, workflow: str, data: types.RunStart, agent: str = "", *, keep: bool = False) -> RunState:
+        """Begin a run of the workflow and record that it began. `keep`: have its events in memory until it ends."""
+        keep = keep or self.config.logs_dir is not None
+        run = RunState(new_run_id(), workflow, self.topics.events(workflow), keep=keep)
         self.record(Scope("run", run, None, agent=agent), types.RUN_START, data)
         return run
 
-    def end_run(self, run: RunState, data: types.RunEnd, agent: str = "") -> None:
+    def end_run(self, run: RunState, data: types.RunEnd, agent: str = "", *, told: list[Frame] | None = None) -> None:
         """Record that the run ended, and what of it was dropped."""
         scope = Scope("run", run, None, agent=agent)
         reasons = dict(run.dropped)
         if reasons and self.record(scope, types.DROPPED, types.Dropped(reasons=reasons)):
             run.dropped.clear()
-        self.record(scope, types.RUN_END, data)
+        self.record(scope, types.RUN_END, data, told=told)
         run.is_open = False
         if self._spool is not None:
             with contextlib.suppress(OSError):  # costs a word too many: that the run's producer is gone
@@ -99,7 +101,7 @@ class Recorder:
         the overrides. `told` is given the frame that was accepted.
         """
         if self.intercept is not None and not direct:
-            return self.intercept(self, scope, type_, data)
+            return self.intercept(self, scope, type_, data, told)
         run = scope.run
         try:
             seq = next(self._seq)
@@ -227,6 +229,12 @@ class Recorder:
                 f"override {rule.name} raised and is skipped where it does: {error!r}", key=f"override {rule.name}"
             )
 
+    def hint(self, kind: str, line: str) -> None:
+        """One line on stderr about a use that is forgiven, once for each kind; none with `verbosity` above WARNING."""
+        if kind not in self._hinted and types.LEVELS[self.config.verbosity] <= types.LEVELS["WARNING"]:
+            self._hinted.add(kind)
+            self.warn(f"hint: {line}", key=f"hint {kind}")
+
     def warn(self, line: str, *, key: str = "publisher") -> None:
         """One line on stderr, at most one a minute a key; not through `logging`, whose handlers may log to us."""
         now = time.monotonic()
@@ -234,6 +242,11 @@ class Recorder:
             self._warned[key] = now + _WARN_SECONDS
             with contextlib.suppress(Exception):
                 sys.stderr.write(f"tailrace: {line}\n")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has had an event."""
+        return self._spool is not None
 
     def stats(self) -> Stats:
         """Exact when no other thread is in the middle of a call. A few system calls: not for a hot path."""

@@ -13,7 +13,7 @@ from typing import Any, Self
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
 from tailrace.logger.context import RunState, Scope, current, name_of
-from tailrace.logger.facts import Facts, failure
+from tailrace.logger.facts import Facts, failure, mark_reported
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
 
@@ -82,6 +82,7 @@ class ScopeBase(Facts):
         run = self._scope.run
         if run.reported is not exc:
             run.reported = exc
+            mark_reported(exc)
             message = f"{type(exc).__name__} in {self._scope.level}"
             self._recorder.record(self._scope, types.ERROR, types.Error(error_msg=message, exception=failure(exc)))
         return self.status or "failed", failure(exc, with_traceback=False)

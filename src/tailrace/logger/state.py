@@ -13,17 +13,20 @@ from typing import Any
 
 import msgspec
 
-from tailrace.config import Config, load
+from tailrace.config import Config, differences, joined, load
 from tailrace.errors import UnsupportedPlatformError
 from tailrace.logger import plugins
 from tailrace.logger.chain import Chain, Rule
 from tailrace.logger.context import Scope, current
 from tailrace.logger.logger import Logger
 from tailrace.logger.recorder import Recorder
+from tailrace.spool.frame import Frame
 
 _recorder: Recorder | None = None
 _making = threading.RLock()
 _loggers: dict[str | None, Logger] = {}
+_given: dict[str, Any] | None = None
+"""What `configure_logger` has been given so far; None before its first call."""
 _chain = Chain()
 _has_plugins = False
 """Whether the overrides of installed packages have been looked for."""
@@ -36,24 +39,32 @@ def configure_logger(
 ) -> Logger:
     """Set up logging for this process: `bus=`, `store=`, and any field of `tailrace.config.Config`.
 
-    Not needed: without it `get_logger()` uses the environment, `tailrace.toml`, `pyproject.toml` and the defaults.
-    May be called again: loggers already handed out follow, runs under way go on, and what the earlier configuration
-    accepted is still shipped. Makes no connection and no file.
+    Not needed: without it `get_logger()` uses the environment, `tailrace.toml`, `pyproject.toml` and the defaults. May
+    come before or after `get_logger()`, and again: then it changes what it is given and leaves the rest, and says on
+    stderr what changed. Loggers already handed out follow, runs under way go on, and what the earlier configuration
+    accepted is still shipped. Any thread; makes no connection and no file.
 
     Raises:
         ConfigError: a setting is unknown or wrong; the message names key, source and fix.
         UnsupportedPlatformError: neither Linux nor macOS.
     """
-    global _recorder  # noqa: PLW0603 - this module is the place for it
+    global _recorder, _given  # noqa: PLW0603 - this module is the place for it
     _check_platform()
-    given = {"workflow_name": workflow_name, "logs_dir": logs_dir, "verbosity": verbosity, **settings}
-    config = load(given)
+    now = {"workflow_name": workflow_name, "logs_dir": logs_dir, "verbosity": verbosity, **settings}
     with _making:
+        given = joined(_given or {}, now)
+        config = load(given)
         before = _recorder
         if before is None or before.config != config:
             _recorder = _made(config)
             if before is not None:
+                if _given is not None or before.has_begun:
+                    line = (
+                        f"configure_logger was called again and changed {', '.join(differences(before.config, config))}"
+                    )
+                    before.warn(line, key=line)
                 before.retire()
+        _given = given
     return get_logger()
 
 
@@ -98,7 +109,9 @@ def _attach(recorder: Recorder) -> None:
         recorder.intercept, recorder.lowest_level = _first_event, 0
 
 
-def _first_event(recorder: Recorder, scope: Scope, type_: str, data: msgspec.Struct) -> bool:
+def _first_event(
+    recorder: Recorder, scope: Scope, type_: str, data: msgspec.Struct, told: list[Frame] | None = None
+) -> bool:
     global _has_plugins  # noqa: PLW0603
     with _making:
         if not _has_plugins:
@@ -108,7 +121,12 @@ def _first_event(recorder: Recorder, scope: Scope, type_: str, data: msgspec.Str
                     change_chain(functools.partial(Chain.adding, rule=Rule(found)))
         _attach(recorder)
         chain = _chain
-    return chain.record(recorder, scope, type_, data)
+    return chain.record(recorder, scope, type_, data, told)
+
+
+def guard() -> threading.RLock:
+    """The lock under which the process's state changes; a fork leaves it free in the child. Held for moments only."""
+    return _making
 
 
 def change_chain(change: Callable[[Chain], Chain]) -> None:
@@ -140,9 +158,9 @@ def _make_relay(url: str) -> Recorder:
 
 def reset() -> None:
     """Forget configuration, overrides and context, shipping nothing: for tests."""
-    global _recorder, _chain, _has_plugins
+    global _recorder, _given, _chain, _has_plugins
     with _making:
-        before, _recorder, _chain, _has_plugins = _recorder, None, Chain(), False
+        before, _recorder, _given, _chain, _has_plugins = _recorder, None, None, Chain(), False
         relays = [*_relays.values()]
         _relays.clear()
         _loggers.clear()
