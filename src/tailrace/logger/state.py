@@ -112,6 +112,19 @@ def _attach(recorder: Recorder) -> None:
 def _first_event(
     recorder: Recorder, scope: Scope, type_: str, data: msgspec.Struct, told: list[Frame] | None = None
 ) -> bool:
+    _look_for_plugins(recorder)
+    return _chain.record(recorder, scope, type_, data, told)
+
+
+def settled_recorder() -> Recorder:
+    """The current recorder, with the overrides of installed packages in place: its `lowest_level` is what counts."""
+    found = recorder()
+    if not _has_plugins:
+        _look_for_plugins(found)
+    return found
+
+
+def _look_for_plugins(recorder: Recorder) -> None:
     global _has_plugins  # noqa: PLW0603
     with _making:
         if not _has_plugins:
@@ -120,8 +133,6 @@ def _first_event(
                 if not isinstance(getattr(found, "_rule", None), Rule):  # else it installed itself when it was loaded
                     change_chain(functools.partial(Chain.adding, rule=Rule(found)))
         _attach(recorder)
-        chain = _chain
-    return chain.record(recorder, scope, type_, data, told)
 
 
 def guard() -> threading.RLock:

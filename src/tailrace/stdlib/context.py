@@ -70,9 +70,9 @@ def outwards(scope: Scope | None) -> Scope | None:
 
 
 def scope_on(record: logging.LogRecord) -> Scope | None:
-    """Where the record was made: as noted on it, else in this context."""
+    """Where the record was made: as noted on it, even if that run has ended since; else in this context."""
     noted = getattr(record, _SCOPE, None)
-    return outwards(noted.scope) if isinstance(noted, _Place) and noted.scope else open_scope()
+    return noted.scope if isinstance(noted, _Place) and noted.scope else open_scope()
 
 
 def ids_of(scope: Scope | None) -> dict[str, str]:

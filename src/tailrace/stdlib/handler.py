@@ -60,11 +60,11 @@ class TailraceHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Record it, unless it is tailrace's own or recorded already."""
-        if is_recorded(record) or self._is_ignored(record):
-            return
         is_nested, crossing.inbound = crossing.inbound, True
         try:
-            recorder = state.recorder()
+            if is_recorded(record) or self._is_ignored(record):
+                return
+            recorder = state.settled_recorder()
             level = level_of(record)
             if types.LEVELS[level] >= recorder.lowest_level:
                 mark_recorded(record)
@@ -80,7 +80,8 @@ class TailraceHandler(logging.Handler):
             return True
         if crossing.asyncio and record.name == "asyncio":
             return True
-        return any(record.name == name or record.name.startswith(f"{name}.") for name in self._ignored)
+        logger = str(record.name)
+        return any(logger == name or logger.startswith(f"{name}.") for name in self._ignored)
 
     def own_run(self, recorder: Recorder) -> Scope:
         """The run of what happens outside any; begun with the first of it."""
