@@ -15,6 +15,7 @@ from __future__ import annotations
 from tailrace.config import wants_auto
 from tailrace.errors import TailraceError
 from tailrace.logger import FlushResult, Stats, overrides
+from tailrace.logger.aggregator import CentralAggregator
 from tailrace.logger.logger import AgentLogger, Logger
 from tailrace.logger.overrides import override
 from tailrace.logger.scopes import Action, Interaction, Iteration, Run
@@ -35,6 +36,7 @@ __all__ = [
     "get_logger",
     "Logger",
     "AgentLogger",
+    "CentralAggregator",
     # scopes
     "Run",
     "Iteration",

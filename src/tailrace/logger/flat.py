@@ -6,7 +6,7 @@ from typing import Any
 
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
-from tailrace.logger.context import Scope, current, name_of, scope_of
+from tailrace.logger.context import RunState, Scope, current, name_of, scope_of
 from tailrace.logger.facts import Facts
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
@@ -35,7 +35,11 @@ class FlatApi(Facts):
             run = recorder.open_run(workflow, types.RunStart(verbosity=recorder.config.verbosity))
             scope = Scope("run", run, current.get())
             current.set(scope)
+            self._has_begun(run)
         return scope.spoken_by(self._agent) if self._agent and self._agent != scope.agent else scope
+
+    def _has_begun(self, run: RunState) -> None:
+        """A run was begun because there was none."""
 
     def _place(self) -> tuple[Recorder, Scope]:
         return self._recorder(), self._scope()

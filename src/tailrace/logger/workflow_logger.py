@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -14,14 +11,13 @@ from typing import Any
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
 from tailrace.logger import state
-from tailrace.logger.context import RunState, Scope, current, name_of, scope_of
+from tailrace.logger.context import Scope, current, name_of, scope_of
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
+from tailrace.logger.unattended import end_at_exit
 
 _REMEMBERED = 1_000
 """Entries of `in_memory_data`, the latest: a service logs for months."""
-_MAX_ANSWERED = 10_000
-"""Open runs that a logger ends at exit."""
 
 
 class BaseWorkflowLogger(ABC):
@@ -55,8 +51,6 @@ class DefaultWorkflowLogger(BaseWorkflowLogger):
         self.in_memory_data: list[dict[str, Any]] = []
         """The latest 1,000 iterations and actions, as they were passed: `{"iteration": ..., "status": ...}` and
         `{"agent": ..., "action": ..., "details": ...}`."""
-        self._begun: dict[str, RunState] = {}
-        self._ends_at_exit = False
 
     def start_iteration(self, iteration_id: int) -> None:
         """Begin an iteration. One that is still open is left behind, unended."""
@@ -94,8 +88,8 @@ class DefaultWorkflowLogger(BaseWorkflowLogger):
         recorder = state.recorder()
         scope = scope_of(recorder.config.workflow_name)
         if scope is not None:
-            self._begun.pop(scope.run.run_id, None)
-            _end(recorder, scope.run, final_status)
+            recorder.end_run(scope.run, types.RunEnd(final_status=final_status))
+            leave_document(recorder, scope.run)
             current.set((scope.enclosing("run") or scope).parent)
 
     def _place(self) -> tuple[Recorder, Scope]:
@@ -106,36 +100,13 @@ class DefaultWorkflowLogger(BaseWorkflowLogger):
             run = recorder.open_run(workflow, types.RunStart(verbosity=recorder.config.verbosity))
             scope = Scope("run", run, current.get())
             current.set(scope)
-            self._answer_for(run)
+            end_at_exit(run)
         return recorder, scope
-
-    def _answer_for(self, run: RunState) -> None:
-        """Nobody is told to end this run: the end of the process does."""
-        if not self._ends_at_exit:
-            self._ends_at_exit = True
-            atexit.register(self._end_begun)
-        if len(self._begun) >= _MAX_ANSWERED:
-            self._begun = {key: each for key, each in self._begun.copy().items() if each.is_open}
-        if len(self._begun) < _MAX_ANSWERED:
-            self._begun[run.run_id] = run
-
-    def _end_begun(self) -> None:
-        # What Python's own excepthook leaves behind: the main program ended by an exception.
-        final_status = "failed" if getattr(sys, "last_value", None) is not None else "completed"
-        begun, self._begun = self._begun, {}
-        for run in begun.values():
-            if run.is_open and run.opened_by == os.getpid():
-                _end(state.recorder(), run, final_status)
 
     def _remember(self, entry: dict[str, Any]) -> None:
         self.in_memory_data.append(entry)
         if len(self.in_memory_data) > _REMEMBERED:
             del self.in_memory_data[0]
-
-
-def _end(recorder: Recorder, run: RunState, final_status: str) -> None:
-    recorder.end_run(run, types.RunEnd(final_status=final_status))
-    leave_document(recorder, run)
 
 
 class WorkflowLoggerSetting:

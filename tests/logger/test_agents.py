@@ -1,0 +1,60 @@
+"""Agents with loggers of their own, handed to them or made by themselves."""
+
+import threading
+
+import tailrace
+from tests.logger.conftest import documents
+from tests.system.scripts import run
+
+
+def test_an_agent_logger_made_alone_speaks_in_the_current_run(log):
+    hidden = tailrace.AgentLogger("planner")
+    with log.run() as current:
+        hidden.info("inside", step=1)
+        hidden.log_action("search", 1, 2)
+    (document,) = documents()
+    assert document["run_id"] == current.run_id
+    assert (document["logs"][0]["agent"], document["actions"][0]["agent"]) == ("planner", "planner")
+
+
+def test_a_run_begun_by_agents_alone_ends_with_the_process_unless_it_has_ended():
+    code, _, err = run(
+        "import tailrace\n"
+        "tailrace.configure_logger('w', publish='external')\n"
+        "tailrace.AgentLogger('a').info('one')\n"
+        "tailrace.AgentLogger('b').info('two')\n"
+        "tailrace.get_logger().finalize('early')\n"
+        "tailrace.AgentLogger('a').info('three')\n"
+        "tailrace.get_logger().agent('b').info('four')\n"
+    )
+    assert (code, err) == (0, "")
+    found = [(document["final_status"], document["agents"], document["counts"]["logs"]) for document in documents()]
+    assert found == [("early", ["a", "b"], 2), ("completed", ["a", "b"], 2)]
+
+
+def test_the_aggregator_is_one_and_takes_lines_of_any_agent_from_any_thread(log):
+    aggregator = tailrace.CentralAggregator.instance()
+    assert tailrace.CentralAggregator.instance() is aggregator
+    with log.run() as current:
+        aggregator.add_log("agent_a", {"level": "error", "message": "late", "days": 3})
+        aggregator.add_log("agent_b", {})
+    thread = threading.Thread(target=aggregator.add_log, args=("agent_c", {"message": "elsewhere", 1: 2}))
+    thread.start()
+    thread.join()
+    first, second = documents()
+    assert first["run_id"] == current.run_id
+    assert [(line["agent"], line["level"], line["message"], line.get("fields")) for line in first["logs"]] == [
+        ("agent_a", "ERROR", "late", {"days": 3}),
+        ("agent_b", "INFO", None, None),
+    ]
+    assert (second["logs"][0]["message"], second["logs"][0]["fields"]) == ("elsewhere", {"1": 2})
+    assert aggregator.flush(timeout=0.01) is False, "nothing ships this spool"
+
+
+def test_flush_says_when_the_bus_has_every_line():
+    code, out, err = run(
+        "import tailrace\n"
+        "tailrace.AgentLogger('a').info('one')\n"
+        "print(tailrace.CentralAggregator.instance().flush(), tailrace.get_logger().stats().acked)\n"
+    )
+    assert (code, out, err) == (0, "True 2\n", "")
