@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 _MAX_KNOWN = 10_000
 """Combinations of workflow, agent and action whose matches are remembered."""
 
-_here = threading.local()
+
+class _Here(threading.local):
+    busy = False
+    """Whether an override of this thread is running."""
+
+
+_here = _Here()
 
 
 class Rule:
@@ -70,7 +76,7 @@ class Chain:
         self, recorder: Recorder, scope: Scope, type_: str, data: msgspec.Struct, told: list[Frame] | None = None
     ) -> bool:
         """As `Recorder.record`, through the overrides that match."""
-        if getattr(_here, "busy", False):
+        if _here.busy:
             return recorder.record(scope, type_, data, direct=True, told=told)
         name = getattr(data, "action_name", None) if type_ in (types.ACTION, types.ACTION_START) else scope.action_name
         key = (scope.run.workflow, scope.agent, name if isinstance(name, str) else "")
@@ -82,12 +88,14 @@ class Chain:
         if not rules:
             return recorder.record(scope, type_, data, direct=True, told=told)
         _here.busy, place = True, current.get()
-        current.set(scope)  # what an override logs belongs where the event does
+        if place is not scope:
+            current.set(scope)  # what an override logs belongs where the event does
         try:
             return _Passage(recorder, rules, scope, told).start(Draft(scope, type_, data), data)
         finally:
             _here.busy = False
-            current.set(place)
+            if current.get() is not place:
+                current.set(place)
 
     def _matching(self, key: tuple[str, str, str]) -> tuple[Rule, ...]:
         if len(self._known) >= _MAX_KNOWN:
@@ -129,15 +137,14 @@ class _Passage:
         if place == len(self.rules):
             return self._accept(draft)
         rule = self.rules[place]
-        restore = draft.snapshot()
+        before = draft.copy()
         step = _Step(lambda given: self._pass(place + 1, given))
         try:
             rule.function(draft, step.write)
         except Exception as error:  # noqa: BLE001 - the override's own code
             self.recorder.override_failed(rule, error)
             if not step.is_written:
-                restore()
-                step.write(draft)
+                step.write(before)
         finally:
             step.is_over = True
         if not step.is_written:
@@ -164,8 +171,6 @@ class _Step:
             raise RuntimeError("an override may call `write` only until it returns")
         if not isinstance(draft, Draft):
             raise TypeError(f"`write` takes the event that the override was given, not {type(draft).__name__}")
-        if not isinstance(draft.data, dict):
-            raise TypeError(f"an event's `data` stays a dict; it was set to {type(draft.data).__name__}")
         self.is_written = True
         self.accepted = self._onward(draft)
         return self.accepted

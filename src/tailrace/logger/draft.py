@@ -23,7 +23,7 @@ class Draft:
     replace them, do not change them in place. Secrets are masked afterwards, in what the overrides left.
     """
 
-    __slots__ = ("_agent", "_given", "_scope", "_topic", "data", "type")
+    __slots__ = ("_agent", "_data", "_given", "_scope", "_topic", "type")
 
     def __init__(self, scope: Scope, type_: str, given: msgspec.Struct) -> None:
         self._scope = scope
@@ -32,9 +32,26 @@ class Draft:
         self._topic = scope.topic or scope.run.topic
         self.type = type_
         """A type of `tailrace.event.types`, such as `action`, `log`, `interaction.end`. Setting it changes nothing."""
-        self.data: dict[str, Any] = msgspec.structs.asdict(given)
-        """The payload by field: `action_name`, `input_data`, `message`, `level`, `fields`, ... A key that the type does
-        not have goes to its `fields` (of an end: to its `outcome`)."""
+        self._data: dict[str, Any] | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The payload by field: `action_name`, `input_data`, `message`, `level`, `fields`, ...
+
+        A key that the type does not have goes to its `fields` (of an end: to its `outcome`).
+
+        Raises:
+            TypeError: when set to what is not a dict.
+        """
+        if self._data is None:
+            self._data = msgspec.structs.asdict(self._given)
+        return self._data
+
+    @data.setter
+    def data(self, data: dict[str, Any]) -> None:
+        if not isinstance(data, dict):
+            raise TypeError(f"an event's `data` stays a dict, which {type(data).__name__} is not")
+        self._data = data
 
     @property
     def workflow(self) -> str:
@@ -99,14 +116,12 @@ class Draft:
             if self.data.get(key) not in (None, {}):
                 self.data[key] = {"masked": _MASK} if key in ("fields", "outcome") else _MASK
 
-    def snapshot(self) -> Callable[[], None]:
-        """What puts the draft back as it is now."""
-        data, agent, topic = dict(self.data), self._agent, self._topic
-
-        def restore() -> None:
-            self.data, self._agent, self._topic = data, agent, topic
-
-        return restore
+    def copy(self) -> Draft:
+        """The draft as it is now."""
+        copy = Draft(self._scope, self.type, self._given)
+        copy._agent, copy._topic = self._agent, self._topic
+        copy._data = self._data and self._data.copy()
+        return copy
 
     def scope(self) -> Scope:
         """The event's place, with what was changed of it."""
@@ -119,10 +134,12 @@ class Draft:
 
     def payload(self) -> msgspec.Struct:
         """`data` as the Struct of the event's type. What it lacks and cannot do without is as it was given."""
+        if self._data is None:
+            return self._given
         known = self._given.__struct_fields__
         rest = "outcome" if "outcome" in known else "fields"
-        data = {key: value for key, value in self.data.items() if key in known}
-        if strange := {key: value for key, value in self.data.items() if key not in known}:
+        data = {key: value for key, value in self._data.items() if key in known}
+        if strange := {key: value for key, value in self._data.items() if key not in known}:
             held = data.get(rest)
             data[rest] = {**(held if isinstance(held, dict) else {}), **strange}
         return msgspec.structs.replace(self._given, **{key: data[key] for key in known if key in data})

@@ -100,4 +100,6 @@ def mark_recorded(record: logging.LogRecord) -> None:
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
     """What `extra=` and adapters added to the record."""
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    found = vars(record)
+    added = found.keys() - _STANDARD
+    return {name: found[name] for name in found if name in added} if added else {}

@@ -20,6 +20,7 @@ from tailrace.stdlib.context import CONTEXT, crossing, extras, is_recorded, mark
 
 _OWN = "tailrace"
 _OWN_THREADS = "tailrace-"
+_NAMES = {number: name for name, number in types.LEVELS.items()}
 
 
 class TailraceHandler(logging.Handler):
@@ -44,7 +45,7 @@ class TailraceHandler(logging.Handler):
     ) -> None:
         super().__init__(level)
         self._workflow = workflow
-        self._ignored = (_OWN, *ignore)
+        self._ignored = tuple(f"{name}." for name in (_OWN, *ignore))
         self._own: Scope | None = None
 
     def createLock(self) -> None:  # noqa: N802 - the name is logging's
@@ -80,8 +81,7 @@ class TailraceHandler(logging.Handler):
             return True
         if crossing.asyncio and record.name == "asyncio":
             return True
-        logger = str(record.name)
-        return any(logger == name or logger.startswith(f"{name}.") for name in self._ignored)
+        return f"{record.name}.".startswith(self._ignored)
 
     def own_run(self, recorder: Recorder) -> Scope:
         """The run of what happens outside any; begun with the first of it."""
@@ -115,11 +115,11 @@ class TailraceHandler(logging.Handler):
 
 def level_of(record: logging.LogRecord) -> str:
     """Tailrace's level: the record's own, or the next lower one that tailrace has."""
-    name = "DEBUG"
-    for known, number in types.LEVELS.items():
-        if record.levelno >= number:
-            name = known
-    return name
+    known = _NAMES.get(record.levelno)
+    if known is None:
+        lower = [name for name, number in types.LEVELS.items() if number <= record.levelno]
+        return lower[-1] if lower else "DEBUG"
+    return known
 
 
 def event_of(record: logging.LogRecord, level: str, *, is_nested: bool = False) -> tuple[str, msgspec.Struct]:
