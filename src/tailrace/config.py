@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -181,8 +182,13 @@ def environment_for_child(unwanted: Iterable[str]) -> dict[str, str]:
 
 
 def wants_auto() -> bool:
-    """Whether `TAILRACE_AUTO` asks for `tailrace.install()` on import: 1, true, yes or on."""
-    return os.environ.get("TAILRACE_AUTO", "").lower() in ("1", "true", "yes", "on")
+    """Whether `TAILRACE_AUTO` (1, true, yes or on) asks for `tailrace.install()` on import.
+
+    Not in tailrace's own programs: a consumer that logged what it says would read that again.
+    """
+    program = Path((getattr(sys, "argv", None) or [""])[0]).name
+    is_own = program == "tailrace" or "tailrace_consumers" in sys.orig_argv
+    return not is_own and os.environ.get("TAILRACE_AUTO", "").lower() in ("1", "true", "yes", "on")
 
 
 def load(overrides: Mapping[str, Any] | None = None) -> Config:

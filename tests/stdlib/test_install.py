@@ -141,6 +141,24 @@ def test_without_the_variable_importing_changes_nothing(value):
     assert (code, out) == (0, "True\n")
 
 
+@pytest.mark.parametrize(
+    ("argv", "orig_argv", "wanted"),
+    [
+        (["agent.py"], ["python", "agent.py"], True),
+        (["/venv/bin/tailrace", "runs"], ["python", "/venv/bin/tailrace", "runs"], False),
+        (["-m"], ["python", "-m", "tailrace_consumers", "all"], False),
+        ([], ["python"], True),
+    ],
+)
+def test_tailraces_own_programs_do_not_log_themselves(argv, orig_argv, wanted, monkeypatch):
+    from tailrace.config import wants_auto
+
+    monkeypatch.setenv("TAILRACE_AUTO", "1")
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "orig_argv", orig_argv)
+    assert wants_auto() is wanted
+
+
 def test_wrong_settings_do_not_hide_the_exception():
     code, _, err = run("import tailrace\n1 / 0", env={**AUTO, "TAILRACE_VERBOSITY": "LOUD"})
     assert code == 1

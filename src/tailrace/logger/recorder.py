@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from tailrace.event.ids import Clock, new_producer_id, new_run_id
 from tailrace.logger import Stats
 from tailrace.logger.chain import Rule
 from tailrace.logger.context import RunState, Scope
+from tailrace.logger.notices import Notices
 from tailrace.publish.attendant import Attendant
 from tailrace.publish.launch import name_of as companion_name
 from tailrace.publish.thread import Publisher
@@ -27,7 +27,6 @@ from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.frame import Frame, Route
 from tailrace.spool.keeper import Keeper
 
-_WARN_SECONDS = 60.0
 _ENVELOPE_ROOM = 14_000
 """Bytes that no envelope exceeds: two names of 1,000 characters, each of which may take six."""
 
@@ -47,8 +46,8 @@ class Recorder:
         self._asked = 0
         self._counting = threading.RLock()  # a signal handler may count while its thread counts
         self._dropped: dict[str, int] = {}
-        self._warned: dict[str, float] = {}
-        self._hinted: set[str] = set()
+        notices = Notices(config.verbosity)
+        self.warn, self.hint = notices.warn, notices.hint
         self._spool: Spool | None = None
         self._publisher: Attendant | Publisher | None = None
         self._keeper: Keeper | None = None
@@ -228,20 +227,6 @@ class Recorder:
             self.warn(
                 f"override {rule.name} raised and is skipped where it does: {error!r}", key=f"override {rule.name}"
             )
-
-    def hint(self, kind: str, line: str) -> None:
-        """One line on stderr about a use that is forgiven, once for each kind; none with `verbosity` above WARNING."""
-        if kind not in self._hinted and types.LEVELS[self.config.verbosity] <= types.LEVELS["WARNING"]:
-            self._hinted.add(kind)
-            self.warn(f"hint: {line}", key=f"hint {kind}")
-
-    def warn(self, line: str, *, key: str = "publisher") -> None:
-        """One line on stderr, at most one a minute a key; not through `logging`, whose handlers may log to us."""
-        now = time.monotonic()
-        if now >= self._warned.get(key, 0.0):
-            self._warned[key] = now + _WARN_SECONDS
-            with contextlib.suppress(Exception):
-                sys.stderr.write(f"tailrace: {line}\n")
 
     @property
     def has_begun(self) -> bool:
