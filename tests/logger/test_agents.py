@@ -58,3 +58,25 @@ def test_flush_says_when_the_bus_has_every_line():
         "print(tailrace.CentralAggregator.instance().flush(), tailrace.get_logger().stats().acked)\n"
     )
     assert (code, out, err) == (0, "True 2\n", "")
+
+
+def test_a_turn_inside_anothers_names_it_as_its_parent(log):
+    with log.run() as run_, run_.iteration() as iteration, iteration.interaction("planner"):
+        with iteration.interaction("searcher"):
+            log.start_interaction("reader")
+            log.end_interaction()
+        with tailrace.get_logger("billing").run() as other, other.interaction("biller"):
+            pass
+    planner, searcher, reader = documents()[0]["iterations"][0]["interactions"]
+    assert "parent" not in planner
+    assert (searcher["parent"], reader["parent"]) == (planner["id"], searcher["id"])
+    assert "parent" not in documents()[1]["interactions"][0]
+
+
+def test_turns_one_after_the_other_have_no_parent(log):
+    with log.run() as current:
+        with current.interaction("first"):
+            pass
+        with current.interaction("second"):
+            pass
+    assert not [turn for turn in documents()[0]["interactions"] if "parent" in turn]

@@ -104,6 +104,8 @@ class IterationEnd(_Data, frozen=True):
 class InteractionStart(_Data, frozen=True):
     agent_name: str
     input_data: Any = None
+    parent: str | None = None
+    """The interaction that was open where this one began: whose agent called this one, or handed over to it."""
     fields: dict[str, Any] = {}
 
 

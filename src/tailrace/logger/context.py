@@ -130,6 +130,10 @@ class Scope:
         moved.topic = topic
         return moved
 
+    def parent_of_turn(self, outer: Scope | None) -> str | None:
+        """The interaction of the same run that is open at `outer`, where a turn of this scope begins."""
+        return outer.interaction or None if outer is not None and outer.run is self.run else None
+
     def enclosing(self, level: str) -> Scope | None:
         """The nearest scope of that level within the same run, this one included."""
         scope: Scope | None = self

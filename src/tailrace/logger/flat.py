@@ -61,7 +61,10 @@ class FlatApi(Facts):
         """Begin an iteration. One that is still open is left behind, unended."""
         recorder, scope = self._place()
         if scope.enclosing("iteration") is not None:
-            recorder.hint("iteration twice", "start_iteration was called with one open; that one stays without an end")
+            recorder.hint(
+                "iteration twice",
+                "start_iteration was called with one open, which stays without an end unless it is a block",
+            )
         outer = scope.enclosing("run") or scope
         inner = outer.inner("iteration", new_node_id())
         recorder.record(inner, types.ITERATION_START, types.IterationStart(iteration_id=iteration_id, fields=fields))
@@ -71,12 +74,13 @@ class FlatApi(Facts):
         """Begin an agent's turn, in the open iteration if there is one."""
         recorder, scope = self._place()
         if scope.enclosing("interaction") is not None:
-            line = "start_interaction was called with one open; that one stays without an end"
+            line = "start_interaction was called with one open, which stays without an end unless it is a block"
             recorder.hint("interaction twice", line)
         outer = scope.enclosing("iteration") or scope.enclosing("run") or scope
         agent_name = name_of(agent_name)
         inner = outer.inner("interaction", new_node_id(), agent_name)
-        data = types.InteractionStart(agent_name=agent_name, input_data=input_data, fields=fields)
+        parent = outer.parent_of_turn(scope)
+        data = types.InteractionStart(agent_name=agent_name, input_data=input_data, parent=parent, fields=fields)
         recorder.record(inner, types.INTERACTION_START, data)
         current.set(inner)
 

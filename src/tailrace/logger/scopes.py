@@ -151,7 +151,8 @@ class Interaction(_Turns):
 
     def _begin(self, fields: dict[str, Any]) -> None:
         self._scope = self._parent.inner("interaction", new_node_id(), self.agent_name)
-        data = types.InteractionStart(agent_name=self.agent_name, input_data=self.input, fields=fields)
+        parent = self._parent.parent_of_turn(self._outer)
+        data = types.InteractionStart(agent_name=self.agent_name, input_data=self.input, parent=parent, fields=fields)
         self._recorder.record(self._scope, types.INTERACTION_START, data)
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
