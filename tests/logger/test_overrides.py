@@ -220,7 +220,9 @@ def test_a_level_that_does_not_exist_is_refused():
         overrides.level("LOUD")
 
 
-def test_an_override_that_raises_is_skipped_for_that_event_counted_and_named_once(log, capsys):
+def test_an_override_that_raises_is_skipped_for_that_event_counted_and_named_once(log, capsys, monkeypatch):
+    monkeypatch.setattr("tailrace.logger.notices._WARN_SECONDS", 0.0)
+
     @tailrace.override()
     def broken(event, write):
         event.data["message"] = "half changed"
@@ -230,7 +232,9 @@ def test_an_override_that_raises_is_skipped_for_that_event_counted_and_named_onc
         log.info("line", number=number)
     log.finalize()
     (document,) = documents()
-    assert [line["fields"]["number"] for line in document["logs"]] == [0, 1, 2]
+    assert [(line["message"], line["fields"]) for line in document["logs"]] == [
+        ("line", {"number": n}) for n in range(3)
+    ]
     stats = log.stats()
     assert (stats.overrides_failed, stats.dropped) == (5, {})
     err = capsys.readouterr().err
@@ -417,6 +421,16 @@ def test_entry_points_install_overrides_with_the_first_event(tmp_path):
     assert err.count("tailrace: ") == 1
     assert "override c (acme_overrides:missing) could not be loaded" in err
     assert [line["message"] for line in documents()[0]["logs"]] == ["FIRST"]
+
+
+def test_a_first_event_reads_no_metadata_where_no_package_has_overrides():
+    code, out, err = run(
+        "import sys, tailrace\n"
+        "log = tailrace.configure_logger('w', publish='external', redact={'enabled': False})\n"
+        "log.info('first')\n"
+        "print('importlib.metadata' in sys.modules)\n"
+    )
+    assert (code, out, err) == (0, "False\n", "")
 
 
 def test_what_is_no_function_is_refused_at_once():

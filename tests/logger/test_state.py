@@ -79,7 +79,8 @@ MISUSES = {
 
 
 @pytest.mark.parametrize("hint", MISUSES)
-def test_a_forgiven_use_is_hinted_at_once(hint, capsys):
+def test_a_forgiven_use_is_hinted_at_once(hint, capsys, monkeypatch):
+    monkeypatch.setattr("tailrace.logger.notices._WARN_SECONDS", 0.0)
     log = tailrace.configure_logger("bot", publish="external")
     for _ in range(3):
         MISUSES[hint](log)

@@ -188,6 +188,7 @@ def test_an_ecs_line_has_the_schemas_names_and_nothing_that_changes_a_mapping(lo
     assert line["log.level"] == "debug"
     assert (line["trace.id"], line["span.id"]) == (run.run_id, action.interaction)
     assert (line["service.name"], line["event.action"]) == ("support-bot", "action")
+    assert {name for name in line if name.startswith("labels.")} == {"labels.interaction", "labels.agent"}
     assert line["labels.agent"] == "planner"
     assert msgspec.json.decode(line["tailrace.data"])["input_data"] == {"any": {"depth": [1, {"x": 2}]}}
     assert all(isinstance(value, str | int) for value in line.values())
