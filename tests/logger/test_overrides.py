@@ -189,7 +189,7 @@ def test_a_tee_to_another_bus_ends_with_the_process():
         "os.wait()\n"
         "log.finalize()\n"
     )
-    assert (code, err) == (0, "")
+    assert (code, "tailrace: " in err) == (0, False)  # Python itself may warn of the fork
 
     def events(path):
         with contextlib.closing(sqlite3.connect(path)) as database:

@@ -271,7 +271,7 @@ def test_a_forked_child_goes_on_and_ends_nothing_of_its_parents():
         "    logging.warning('child'); logging.shutdown(); os._exit(0)\n"
         "os.wait()\n"
     )
-    assert (code, err) == (0, "")
+    assert (code, "tailrace: " in err) == (0, False)  # Python itself may warn of the fork
     (document,) = documents()
     assert {line["message"] for line in document["logs"]} == {"parent", "child"}
     assert document["final_status"] == "completed"
