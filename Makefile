@@ -29,6 +29,7 @@ bench: .venv-bench/bench.stamp ## measure the logging call beside its rivals (ha
 
 soak: .venv/test.stamp ## kill agents for MINUTES=10, a broker RESTARTS=0 times, be without one for OUTAGE=0 s; count
 	@MINUTES=$(MINUTES) SEED=$(SEED) RESTARTS=$(RESTARTS) OUTAGE=$(OUTAGE) $(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.stdlib.both_ways
 
 servers: .venv/test.stamp ## run Apache Kafka and OpenSearch until Ctrl-C, and print their URLs as settings
 	@$(BIN)/python -m tests.servers

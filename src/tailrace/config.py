@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from tailrace.errors import ConfigError
 
 _ENV_PREFIX = "TAILRACE_"
 # Read elsewhere by the test suite or by the shell, never settings: not reported as unknown.
-_ENV_FOREIGN = ("TAILRACE_TEST_",)
+_ENV_FOREIGN = ("TAILRACE_TEST_", "TAILRACE_AUTO")
 
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
@@ -155,6 +156,33 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.store or f"sqlite:///{self.home_path / 'tailrace.db'}"
 
 
+def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Two sets of keyword arguments as one: the later value counts, None leaves the earlier one, tables are joined."""
+    found = dict(earlier)
+    for key, value in later.items():
+        before = found.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            found[key] = joined(before, value)
+        elif value is not None:
+            found[key] = value
+    return found
+
+
+def differences(before: msgspec.Struct, after: msgspec.Struct, path: str = "") -> list[str]:
+    """The settings that differ, each with both values where those are no secrets."""
+    found: list[str] = []
+    for name in before.__struct_fields__:
+        old, new = getattr(before, name), getattr(after, name)
+        if old == new:
+            continue
+        if isinstance(old, msgspec.Struct) and isinstance(new, msgspec.Struct):
+            found += differences(old, new, f"{path}{name}.")
+        else:
+            is_shown = isinstance(old, int | float) or f"{path}{name}" in ("workflow_name", "logs_dir", "verbosity")
+            found.append(f"{path}{name}" + (f" from {old} to {new}" if is_shown else ""))
+    return found
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """A `Config` and where each value that is not a default came from (`{"spool.max_bytes": "environment ..."}`)."""
 
@@ -165,6 +193,16 @@ class Loaded(msgspec.Struct, frozen=True):
 def environment_for_child(unwanted: Iterable[str]) -> dict[str, str]:
     """The environment of this process without these names, for a process that gets its `Config` another way."""
     return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
+def wants_auto() -> bool:
+    """Whether `TAILRACE_AUTO` (1, true, yes or on) asks for `tailrace.install()` on import.
+
+    Not in tailrace's own programs: a consumer that logged what it says would read that again.
+    """
+    program = Path((getattr(sys, "argv", None) or [""])[0]).name
+    is_own = program == "tailrace" or "tailrace_consumers" in sys.orig_argv
+    return not is_own and os.environ.get("TAILRACE_AUTO", "").lower() in ("1", "true", "yes", "on")
 
 
 def load(overrides: Mapping[str, Any] | None = None) -> Config:

@@ -167,7 +167,8 @@ def test_settings_say_whose_headers_are_believed(log, elsewhere):
     assert log.stats().inbound_rejected == {"workflow": 1}
     tailrace.configure_logger(**settings, propagation={"accept": False})
     assert tailrace.extract(carrier).run_id is None
-    tailrace.configure_logger(**settings, propagation={"workflows": ["support-bot"], "baggage": ["tenant"]})
+    believed = {"accept": True, "workflows": ["support-bot"], "baggage": ["tenant"]}
+    tailrace.configure_logger(**settings, propagation=believed)
     with tailrace.extract(carrier) as inbound:
         assert inbound.baggage == {"tenant": "acme"}
         passed_on = tailrace.inject()

@@ -17,7 +17,7 @@ from tailrace.config import load
 from tailrace.errors import ConfigError
 from tailrace.event import decode
 from tailrace.event.types import PRODUCER_LOST
-from tailrace.publish.launch import Companionship, lock_of, name_of
+from tailrace.publish.launch import Companionship, companion_of, name_of
 from tailrace.registry import open_bus
 from tests.system.scripts import run, spools, start
 
@@ -50,12 +50,7 @@ def settings():
 
 def companion_process():
     """Its process id; None if none lives."""
-    config = settings()
-    lock = lock_of(config.spool_path, name_of(config))
-    if not Companionship(config).is_there():
-        return None
-    text = lock.path.read_text()
-    return int(text) if text else None
+    return companion_of(settings())
 
 
 async def until(happened, seconds=30.0):
@@ -102,7 +97,7 @@ async def test_one_companion_serves_several_processes_and_ends_after_the_last():
         await until(lambda: len(spools()) == 1)
         assert companion_process() == companion
         first.communicate("\n", timeout=30)
-    await until(lambda: companion_process() is None)
+    await until(lambda: not Companionship(settings()).is_there())
     assert len((await events())[0]) == 14
 
 

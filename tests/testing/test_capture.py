@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 import tailrace
+from tailrace import overrides
 from tailrace.errors import ConfigError
 from tailrace.logger import state
 from tailrace.testing import FakeClock, capture_events
@@ -135,3 +136,58 @@ async def test_flush_drain_and_stats_answer_in_the_block(tailrace_events):
     for level in ("process", "disk", "broker"):
         assert (await log.flush(level)).reached
     assert log.stats().dropped == {}
+
+
+def test_what_is_captured_has_passed_the_overrides(tmp_path):
+    copies = tmp_path.parent / "copies.jsonl"
+    with (
+        tailrace.override(overrides.redact("input_data"), action="pay"),
+        tailrace.override(overrides.drop, action="heartbeat"),
+        tailrace.override(overrides.tee("sqlite:///copies.db")),
+        capture_events() as captured,
+        tailrace.override(overrides.tee(copies), action="pay"),
+        tailrace.get_logger().run() as run,
+    ):
+        run.log_action("pay", {"amount": 3})
+        run.log_action("heartbeat")
+        assert tailrace.get_logger().stats().dropped == {"override:drop": 1}
+    assert captured.data("action") == [{"action_name": "pay", "input_data": "[redacted]"}]
+    assert captured.document["integrity"]["dropped"] == {"override:drop": 1}
+    assert len(copies.read_bytes().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [], "copies for another bus go nowhere"
+
+
+def test_an_override_of_before_works_again_after_the_block():
+    state.reset()
+    tailrace.configure_logger(publish="external")
+    with tailrace.get_logger().run() as run:
+        with capture_events():
+            undo = tailrace.override(overrides.drop, action="heartbeat")
+        run.log_action("heartbeat")
+        assert tailrace.get_logger().stats().dropped == {"override:drop": 1}
+        with capture_events() as captured:
+            undo.remove()
+            with tailrace.get_logger().run() as inner:
+                inner.log_action("heartbeat")
+        run.log_action("heartbeat")
+    assert len(captured.data("action")) == 1
+    assert tailrace.get_logger().stats().dropped == {"override:drop": 1}
+    state.reset()
+
+
+def test_configuring_inside_changes_the_settings_of_the_block_and_none_outside(capsys):
+    state.reset()
+    tailrace.configure_logger("outside", verbosity="ERROR", publish="external")
+    with capture_events(verbosity="DEBUG") as captured:
+        log = tailrace.configure_logger("inside")
+        with log.run():
+            log.debug("seen")
+    assert captured.document["workflow_name"] == "inside"
+    assert captured.data("log") == [{"level": "DEBUG", "message": "seen"}]
+    tailrace.configure_logger(logs_dir="logs")
+    config = state.recorder().config
+    assert (config.workflow_name, config.verbosity, config.logs_dir) == ("outside", "ERROR", "logs")
+    assert capsys.readouterr().err == (
+        "tailrace: configure_logger was called again and changed logs_dir from None to logs\n"
+    )
+    state.reset()

@@ -20,6 +20,7 @@ from tailrace.cli.escape import escape
 from tailrace.cli.output import stdout
 from tailrace.config import Config, Loaded, load_with_origins
 from tailrace.errors import BusError, ConfigError, TailraceError
+from tailrace.publish.launch import companion_of
 from tailrace.registry import open_bus, open_store
 from tailrace.spool import SpoolInfo
 from tailrace.spool.directory import REJECTED, SpoolDirectory, inspect
@@ -107,6 +108,8 @@ def _spool(config: Config) -> Iterator[Finding]:
     try:
         for info in inspect(path):
             yield _one_spool(info, config.spool.max_bytes)
+        if config.publisher == "companion":
+            yield _companion(config)
     except OSError as error:
         yield Finding("FAIL", "spool", f"{path} cannot be looked at: {error}", "make it readable for this user")
     refused = sorted((path / REJECTED).glob("*"))
@@ -119,6 +122,12 @@ def _can_write(path: Path) -> bool:
     """Whether it is a writable directory, or can be made."""
     present = next(each for each in (path, *path.absolute().parents) if each.exists())
     return present.is_dir() and os.access(present, os.W_OK | os.X_OK)
+
+
+def _companion(config: Config) -> Finding:
+    process = companion_of(config)
+    text = f"shipped by the companion process {process}" if process else "no companion process is needed now"
+    return Finding("ok", "spool", text)
 
 
 def _one_spool(info: SpoolInfo, budget: int) -> Finding:

@@ -56,6 +56,12 @@ CODES = {
 """Of the types that a logger records: their numbers on the spool. Types are only added at the end."""
 
 
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+"""Of log lines: name -> number, as in `logging`."""
+BY_OVERRIDE = "override:"
+"""Begins the reason of a drop that an override of the program's own wanted."""
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """An exception: type, message, and the formatted traceback where it was first seen."""
 

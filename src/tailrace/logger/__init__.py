@@ -45,3 +45,5 @@ class Stats(msgspec.Struct, frozen=True):
     """Calls of decorated functions that ran unrecorded or whose record has no end; places that could not be carried."""
     inbound_rejected: dict[str, int] = {}
     """Headers given to `tailrace.extract` that were not believed, by reason."""
+    overrides_failed: int = 0
+    """Times that an override raised and was skipped for an event."""

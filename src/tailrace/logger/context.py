@@ -66,8 +66,8 @@ class Scope:
     """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
 
     __slots__ = (
-        *("action", "agent", "failures", "interaction", "is_block", "iteration"),
-        *("level", "parent", "route", "routed_for", "run"),
+        *("action", "action_name", "agent", "failures", "interaction", "is_block", "iteration"),
+        *("level", "parent", "route", "routed_for", "run", "topic"),
     )
 
     def __init__(
@@ -88,6 +88,10 @@ class Scope:
         self.interaction = interaction
         self.action = action
         self.agent = agent
+        self.action_name = ""
+        """Of the action block that this is."""
+        self.topic = ""
+        """Where its events go instead of the run's topic."""
         self.failures: dict[str, tuple[int, bytes]] | None = None
         """Of decorated actions whose last call here failed: how often in a row, and a digest of its arguments."""
         self.is_block = False
@@ -102,7 +106,7 @@ class Scope:
         run, nodes = self.run, {"iteration": self.iteration, "interaction": self.interaction, "action": self.action}
         span = self.action or self.interaction or self.iteration
         text = wire.share(producer, run.run_id, run.workflow, **nodes, agent=self.agent)
-        route = Route(run.topic, run.key, bytes.fromhex(span) if span else NO_SPAN, text)
+        route = Route(self.topic or run.topic, run.key, bytes.fromhex(span) if span else NO_SPAN, text)
         self.route, self.routed_for = route, producer
         return route
 
@@ -126,7 +130,14 @@ class Scope:
         """The same place, with another agent speaking."""
         spoken = Scope(self.level, self.run, self.parent, agent=agent)
         spoken.iteration, spoken.interaction, spoken.action = self.iteration, self.interaction, self.action
+        spoken.action_name, spoken.is_block = self.action_name, self.is_block
         return spoken
+
+    def on_topic(self, topic: str) -> Scope:
+        """The same place, with its events on another topic."""
+        moved = self.spoken_by(self.agent)
+        moved.topic = topic
+        return moved
 
     @property
     def node(self) -> str:
@@ -148,6 +159,15 @@ class Scope:
             scope = scope.parent
         return scope
 
+    def leaves(self, level: str, home: Scope) -> bool:
+        """Whether what begins at `home` leaves one of that level behind that a plain call began and none has ended."""
+        scope: Scope | None = self
+        while scope is not None and scope is not home:
+            if scope.level == level and not scope.is_block:
+                return True
+            scope = scope.parent
+        return False
+
     def enclosing(self, level: str) -> Scope | None:
         """The nearest scope of that level within the same run, this one included."""
         scope: Scope | None = self
@@ -165,12 +185,16 @@ caller: ContextVar[tuple[str, Scope | None] | None] = ContextVar("tailrace_calle
 """Inside `tailrace.extract`: traceparent of a caller that is not part of a run, and what was current before."""
 
 
-def innermost() -> Scope | None:
-    """The innermost open scope in this context, of whatever workflow."""
-    scope = current.get()
+def outwards(scope: Scope | None) -> Scope | None:
+    """The innermost scope from this one outwards whose run is open."""
     while scope is not None and not scope.run.is_open:
         scope = scope.parent
     return scope
+
+
+def innermost() -> Scope | None:
+    """The innermost scope in this context whose run is open, of whatever workflow."""
+    return outwards(current.get())
 
 
 def parent_of_run() -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from tailrace.logger import FlushResult, Stats, counters
-from tailrace.logger.context import Scope, current, name_of, scope_of
+from tailrace.logger.context import RunState, Scope, current, name_of, scope_of
 from tailrace.logger.flat import FlatApi
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.scopes import Run
@@ -55,7 +55,7 @@ class Logger(FlatApi):
 
     def agent(self, name: str) -> AgentLogger:
         """A logger that speaks as this agent, in whatever run and interaction is current where it is called."""
-        return AgentLogger(self, name)
+        return AgentLogger(name, self)
 
     def stats(self) -> Stats:
         """Counters of this process. Reads the spool directory: milliseconds, not for a hot path."""
@@ -115,13 +115,23 @@ class Logger(FlatApi):
 
 
 class AgentLogger(FlatApi):
-    """A logger that speaks as one agent; made by `log.agent(name)`."""
+    """A logger that speaks as one agent, in whatever run and interaction is current where it is called.
 
-    __slots__ = ("_agent", "_logger")
+    `log.agent(name)` gives one of that logger's workflow. Made alone, `AgentLogger(name)` is one of a logger without a
+    name, for agents whose program does not deal with runs: a run that it begins ends with the process.
+    """
 
-    def __init__(self, logger: Logger, name: str) -> None:
+    __slots__ = ("_agent", "_begun", "_logger")
+
+    def __init__(self, agent_name: str, logger: Logger | None = None) -> None:
+        self._agent = name_of(agent_name)
+        self._begun: Callable[[RunState], None] | None = None
+        if logger is None:
+            # Not above: the process's state makes loggers.
+            from tailrace.logger import state, unattended  # noqa: PLC0415
+
+            logger, self._begun = state.get_logger(), unattended.end_at_exit
         self._logger = logger
-        self._agent = name_of(name)
 
     @property
     def workflow_name(self) -> str:
@@ -133,3 +143,7 @@ class AgentLogger(FlatApi):
 
     def _open_scope(self) -> Scope | None:
         return self._logger._open_scope()  # noqa: SLF001 - the same
+
+    def _has_begun(self, run: RunState) -> None:
+        if self._begun is not None:
+            self._begun(run)

@@ -13,7 +13,7 @@ from tailrace.event import types
 from tailrace.event.ids import new_node_id
 from tailrace.logger import clock
 from tailrace.logger.context import RunState, Scope, current, name_of, parent_of_run
-from tailrace.logger.facts import Facts, failure
+from tailrace.logger.facts import Facts, failure, mark_reported
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
 
@@ -89,6 +89,7 @@ class ScopeBase(Facts):
         run = self._scope.run
         if run.reported is not exc:
             run.reported = exc
+            mark_reported(exc)
             message = f"{type(exc).__name__} in {self._scope.level}"
             self._recorder.record(self._scope, types.ERROR, types.Error(error_msg=message, exception=failure(exc)))
         return self.status or "failed", failure(exc, with_traceback=False)
@@ -114,6 +115,7 @@ class Action(ScopeBase):
 
     def _begin(self, fields: dict[str, Any]) -> None:
         self._scope = self._parent.inner("action", new_node_id())
+        self._scope.action_name = self._name
         parent = self._began_in(self._parent)
         data = types.ActionStart(
             action_name=self._name,

@@ -30,11 +30,13 @@ from tailrace.publish.shipper import Shipper
 from tailrace.publish.sweep import publish_lost, sweep
 from tailrace.registry import open_bus
 from tailrace.spool import files
-from tailrace.spool.cursor import write_cursor
+from tailrace.spool.cursor import read_cursor, write_cursor
 from tailrace.spool.directory import Lock, SpoolDirectory, all_in
 from tailrace.spool.shipped import Notice, Shipped, read
 from tailrace.spool.tail import Tail
 
+_ATTEMPTS = 5
+_ATTEMPT_SECONDS = 0.02
 _SCAN_SECONDS = 0.1
 _OWNER_SECONDS = 0.05
 _NOTE_SECONDS = 0.2
@@ -55,8 +57,9 @@ def main() -> None:
         companion = Companion(order.config, order.name, open_bus(order.config))
     except TailraceError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    if not lock.acquire():
+    if not _has_taken(lock):
         return  # another one was quicker
+    _name_itself(lock, b"")  # until it is known: not the one before
     if os.fork():
         os._exit(0)  # who waits for this process is told that its child has begun
     os.setsid()
@@ -64,10 +67,23 @@ def main() -> None:
     for fd in range(3):
         os.dup2(nothing, fd)
     os.close(nothing)
-    with contextlib.suppress(OSError):  # for people only
-        files.write(lock.path, f"{os.getpid()}\n".encode())
+    _name_itself(lock, f"{os.getpid()}\n".encode())
     gc.freeze()
     asyncio.run(companion.serve())
+
+
+def _has_taken(lock: Lock) -> bool:
+    """Those who only look whether it is free hold it for a moment, too."""
+    for _ in range(_ATTEMPTS):
+        if lock.acquire():
+            return True
+        time.sleep(_ATTEMPT_SECONDS)
+    return False
+
+
+def _name_itself(lock: Lock, text: bytes) -> None:
+    with contextlib.suppress(OSError):  # for people only
+        files.write(lock.path, text)
 
 
 class Companion:
@@ -165,7 +181,7 @@ class _Served:
         """Returns when all is acknowledged and the producer is gone, or its directory."""
         if (told := read(self.directory)) is not None:
             self._before = self._told = told
-            write_cursor(self.directory, *told.position)
+            write_cursor(self.directory, *max(told.position, read_cursor(self.directory)))
         self._notice = Notice(self.directory)
         try:
             self._tail = Tail(self.directory, guest=True, window=ALONE.window_bytes)

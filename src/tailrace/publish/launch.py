@@ -15,6 +15,7 @@ import msgspec
 
 from tailrace.config import Config, environment_for_child
 from tailrace.errors import TailraceError
+from tailrace.spool import files
 from tailrace.spool.directory import Lock
 
 _MODULE = "tailrace.publish.companion"
@@ -49,6 +50,18 @@ def name_of(config: Config) -> str:
 def lock_of(spool: Path, name: str) -> Lock:
     """Held by the companion of that name while it lives."""
     return Lock(spool / f"companion-{name}.lock")
+
+
+def companion_of(config: Config) -> int | None:
+    """The process id of the companion that serves processes with these settings; None if none lives. For people."""
+    lock = lock_of(config.spool_path, name_of(config))
+    if not lock.path.exists() or lock.acquire(shared=True):
+        lock.release()
+        return None
+    try:
+        return int(files.read(lock.path))
+    except (OSError, ValueError):
+        return None
 
 
 class Companionship:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from tailrace.config import Config, load
+from tailrace.config import Config
 from tailrace.document import collect
 from tailrace.document.view import render
 from tailrace.event import Event, decode
@@ -17,7 +17,7 @@ from tailrace.logger import state
 from tailrace.logger.context import current
 from tailrace.logger.recorder import Recorder
 from tailrace.spool.append import Spool
-from tailrace.spool.frame import parse
+from tailrace.spool.frame import Frame, parse
 from tailrace.testing.clock import FakeClock
 
 
@@ -107,6 +107,10 @@ class _CapturingRecorder(Recorder):
     def is_acked(self, place: tuple[int, int]) -> bool:  # noqa: ARG002 - as the recorder has it
         return True
 
+    def relay(self, frame: Frame) -> bool:  # noqa: ARG002 - as the recorder has it
+        """A copy for another bus goes nowhere."""
+        return True
+
     def close(self, timeout: float) -> bool:  # noqa: ARG002 - as the recorder has it
         return True
 
@@ -115,16 +119,16 @@ class _CapturingRecorder(Recorder):
 def capture_events(*, clock: FakeClock | None = None, **settings: Any) -> Iterator[CapturedEvents]:
     """A block in which logging goes to the object it gives, and nowhere else: no files, no threads, no bus.
 
-    Everything else is as ever: settings (`settings` as in `configure_logger`, which also works inside), redaction,
-    stand-ins, contexts, threads. A run that was open before is not joined, and is current again after the block. For
-    the whole process: blocks of two threads at once see each other's events. With `clock`, times and durations are its.
+    Everything else is as ever: settings (`settings` as in `configure_logger`, which also works inside), overrides (but
+    copies for another bus go nowhere), redaction, stand-ins, contexts, threads. A run that was open before is not
+    joined, and is current again after the block. For the whole process: blocks of two threads at once see each other's
+    events. With `clock`, times and durations are its.
 
     Raises:
         ConfigError: a setting is wrong.
     """
     captured = CapturedEvents()
-    config = load(settings)
-    undo = state.record_with(lambda given: _CapturingRecorder(given, captured, clock), config)
+    undo = state.record_with(lambda config: _CapturingRecorder(config, captured, clock), settings)
     outer = current.get()
     measured = durations.measure_with(clock.seconds) if clock is not None else None
     current.set(None)
