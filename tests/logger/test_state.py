@@ -117,11 +117,15 @@ def test_the_scoped_api_and_the_flat_one_used_in_order_get_no_hint(capsys):
 
 def test_turns_that_plain_calls_nest_in_a_block_get_no_hint_but_two_in_a_row_do(capsys):
     log = tailrace.configure_logger("bot", publish="external")
-    with log.run() as run, run.iteration() as iteration, iteration.interaction("planner"):
-        log.start_interaction("searcher")
-        log.end_interaction()
-        log.start_iteration("inside")
-        log.end_iteration()
+    with log.run() as run:
+        with run.iteration() as iteration, iteration.interaction("planner"):
+            log.start_interaction("searcher")
+            log.end_interaction()
+            log.start_iteration("inside")
+            log.end_iteration()
+        with run.iteration():
+            log.start_iteration("beside")
+            log.end_iteration()
         assert capsys.readouterr().err == ""
         log.start_interaction("searcher")
         log.start_interaction("reader")

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tailrace import overrides
 from tailrace.errors import ConfigError
 from tailrace.logger import state
 from tailrace.testing import FakeClock, capture_events
+from tests.system.scripts import run
 
 
 def test_what_is_logged_in_the_block_is_seen_as_events_data_and_documents():
@@ -191,3 +193,31 @@ def test_configuring_inside_changes_the_settings_of_the_block_and_none_outside(c
         "tailrace: configure_logger was called again and changed logs_dir from None to logs\n"
     )
     state.reset()
+
+
+def test_configuring_alike_twice_inside_says_nothing(capsys):
+    with capture_events():
+        for _ in range(2):
+            tailrace.configure_logger("inside", logs_dir="logs")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_left_open_in_a_block_is_gone_after_it_also_at_exit():
+    code, out, err = run(
+        "import logging, pathlib, tailrace\n"
+        "from tailrace.stdlib import TailraceHandler\n"
+        "from tailrace.testing import capture_events\n"
+        "logging.getLogger().addHandler(TailraceHandler())\n"
+        "for _ in range(2):\n"
+        "    with capture_events() as captured:\n"
+        "        tailrace.AgentLogger('hidden').info('a')\n"
+        "        tailrace.get_workflow_logger().start_iteration(1)\n"
+        "    with capture_events() as of_logging:\n"
+        "        logging.getLogger('lib').warning('b')\n"
+        "    print(*(len(each.documents) for each in (captured, of_logging)), of_logging.events[0].type)\n"
+        "logging.shutdown()\n"
+        "print(pathlib.Path('.tailrace').exists())\n"
+    )
+    assert (code, err) == (0, "")
+    assert out == "1 1 run.start\n1 1 run.start\nFalse\n"
+    assert not Path(".tailrace").exists()

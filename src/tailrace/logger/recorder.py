@@ -40,6 +40,8 @@ class Recorder:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.logs_dir = config.logs_dir
+        """Where documents of runs are left; None: nowhere."""
         self.topics = Topics(config.prefix)
         self.producer = new_producer_id()
         self._seq = itertools.count()
@@ -74,7 +76,7 @@ class Recorder:
 
     def open_run(self, workflow: str, data: types.RunStart, agent: str = "", *, keep: bool = False) -> RunState:
         """Begin a run of the workflow and record that it began. `keep`: have its events in memory until it ends."""
-        keep = keep or self.config.logs_dir is not None
+        keep = keep or self.logs_dir is not None
         run = RunState(new_run_id(), workflow, self.topics.events(workflow), keep=keep)
         self.record(Scope("run", run, None, agent=agent), types.RUN_START, data)
         return run

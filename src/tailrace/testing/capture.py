@@ -11,10 +11,10 @@ import msgspec
 from tailrace.config import Config
 from tailrace.document import collect
 from tailrace.document.view import render
-from tailrace.event import Event, decode
+from tailrace.event import Event, decode, types
 from tailrace.logger import clock as durations
 from tailrace.logger import state
-from tailrace.logger.context import current
+from tailrace.logger.context import RunState, current
 from tailrace.logger.recorder import Recorder
 from tailrace.spool.append import Spool
 from tailrace.spool.frame import Frame, parse
@@ -26,6 +26,7 @@ class CapturedEvents:
 
     def __init__(self) -> None:
         self._frames: list[bytes] = []
+        self._runs: list[RunState] = []
 
     @property
     def events(self) -> list[Event]:
@@ -58,6 +59,12 @@ class CapturedEvents:
     def clear(self) -> None:
         """Forget what was logged so far."""
         self._frames.clear()
+
+    def _abandon(self) -> None:
+        """Runs that were left open are nobody's any more: not the next block's, nor do they end with the process."""
+        for run in self._runs:
+            run.is_open = False
+        self._runs.clear()
 
 
 class _MemorySpool:
@@ -95,10 +102,16 @@ class _CapturingRecorder(Recorder):
     """Records as every recorder does, but onto no file, and without a thread."""
 
     def __init__(self, config: Config, captured: CapturedEvents, clock: FakeClock | None) -> None:
-        super().__init__(msgspec.structs.replace(config, logs_dir=None))
+        super().__init__(config)
+        self.logs_dir = None
         self._captured = captured
         if clock is not None:
             self._now = clock.microseconds
+
+    def open_run(self, workflow: str, data: types.RunStart, agent: str = "", *, keep: bool = False) -> RunState:
+        run = super().open_run(workflow, data, agent, keep=keep)
+        self._captured._runs.append(run)  # noqa: SLF001 - one piece
+        return run
 
     def _start(self) -> Spool:
         self._spool = cast("Spool", _MemorySpool(self._captured._frames))  # noqa: SLF001 - one piece
@@ -139,3 +152,4 @@ def capture_events(*, clock: FakeClock | None = None, **settings: Any) -> Iterat
         if measured is not None:
             durations.measure_with(measured)
         undo()
+        captured._abandon()  # noqa: SLF001 - one piece
