@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
 import tailrace
+from tailrace import overrides
+from tailrace.stdlib import ContextFilter, JsonFormatter, LoggingSink, TailraceHandler, WorkflowHook
 from tailrace.testing import CapturedEvents, FakeClock, InMemory, capture_events, in_memory
 
 log = tailrace.get_logger("support-bot")
@@ -122,6 +125,57 @@ def carried(headers: dict[str, str], pairs: list[tuple[str, bytes]]) -> None:
     with ThreadPoolExecutor() as pool:
         assert_type(pool.submit(tailrace.wrap(named), "q").result(), list[str])
     print(wrapped)
+
+
+@tailrace.override(workflow="support-*", agent="planner", action="pay")
+def masked(event: overrides.Draft, write: overrides.Write) -> None:
+    assert_type(event.data, dict[str, Any])
+    event.redact("input_data")
+    event.agent, event.topic = "other", "tailrace.events.audit"
+    write(event)
+
+
+def overridden() -> None:
+    assert_type(masked, overrides.Override)
+    assert_type(tailrace.override(overrides.drop, action="heartbeat"), overrides.Override)
+    for ready in (overrides.redact("output_data"), overrides.route("topic"), overrides.level("DEBUG")):
+        with tailrace.override(ready) as installed:
+            installed.remove()
+    tailrace.override(overrides.tee("kafka://host:9092"))
+    tailrace.override(overrides.drop, level="DEBUG")  # error: not something that an override is for
+    tailrace.override("drop")  # error: no function
+
+
+class Mine(tailrace.BaseWorkflowLogger):
+    def start_iteration(self, iteration_id: int) -> None: ...
+
+    def log_action(self, agent_name: str, action_name: str, details: dict[str, Any]) -> None: ...
+
+    def end_iteration(self, status: str) -> None: ...
+
+
+def exchanged() -> None:
+    with tailrace.set_workflow_logger(Mine(), local=True) as mine:
+        assert_type(mine, tailrace.BaseWorkflowLogger)
+    undo = tailrace.set_workflow_logger(tailrace.DefaultWorkflowLogger())
+    tailrace.get_workflow_logger().log_action("planner", "search", {"q": 1})
+    undo()
+    tailrace.set_workflow_logger(log)  # error: no workflow logger
+    tailrace.AgentLogger("planner").info("alone")
+    assert_type(tailrace.CentralAggregator.instance().flush(timeout=1), bool)
+
+
+def bridged() -> None:
+    with tailrace.install("INFO", workflow="scripts") as installed:
+        assert_type(installed, tailrace.Installed)
+    handler: logging.Handler = TailraceHandler(logging.INFO, workflow="w", ignore=["urllib3"])
+    handler.addFilter(ContextFilter())
+    handler.setFormatter(JsonFormatter(ecs=True))
+    with LoggingSink(agent="planner") as sink:
+        sink.remove()
+    hook = WorkflowHook("w")
+    hook.log_interaction("planner", "search", {"q": 1})
+    assert_type(hook.run_id, str | None)
 
 
 async def tested(home: str) -> None:
