@@ -1,4 +1,6 @@
-"""The flat and the scoped API, decorators and handing over, in any order, from tasks and threads that interleave."""
+"""Flat and scoped calls, decorators, handing over, the default workflow logger, all through an override: in any order,
+from tasks and threads that interleave.
+"""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,12 @@ from tailrace.testing import capture_events
 ACTORS = 4
 actors = st.integers(0, ACTORS - 1)
 names = st.sampled_from(["default", "named"])
+NAMELESS = {
+    "agent's own logger": lambda _, marker: tailrace.AgentLogger("speaker").info(marker),
+    "workflow logger": lambda _, marker: tailrace.get_workflow_logger().log_action("speaker", marker, {}),
+    "iteration of the workflow logger": lambda _, marker: tailrace.get_workflow_logger().start_iteration(marker),
+}
+"""What records where a logger without a name does."""
 
 
 class Actor:
@@ -43,6 +51,7 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.capturing = capture_events(workflow_name="default", redact={"enabled": False})
         self.captured = self.capturing.__enter__()
+        self.override = tailrace.override(lambda event, write: write(event), agent="speaker")
         self.loggers = {"default": tailrace.get_logger(), "named": tailrace.get_logger("named")}
         self.actors = [Actor(number) for number in range(ACTORS)]
         self.owners = {}
@@ -74,6 +83,14 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(number=actors, name=names)
     def log_action(self, number, name):
         self.say(number, name, lambda logger, marker: logger.agent("speaker").log_action(marker))
+
+    @rule(number=actors, by=st.sampled_from(sorted(NAMELESS)))
+    def log_without_a_logger(self, number, by):
+        self.say(number, "default", NAMELESS[by])
+
+    @rule(number=actors)
+    def end_iteration_of_the_workflow_logger(self, number):
+        self.do(number, tailrace.get_workflow_logger().end_iteration, "success")
 
     @rule(number=actors, name=names)
     def start_iteration(self, number, name):
@@ -170,6 +187,7 @@ class AnyOrder(RuleBasedStateMachine):
                 actor.close()
             self.check()
         finally:
+            self.override.remove()
             self.capturing.__exit__(None, None, None)
 
     def check(self):
