@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import aclosing
 from pathlib import Path
@@ -206,6 +208,18 @@ async def test_where_no_companion_can_be_started_a_thread_ships_and_one_line_say
     assert "a thread of this process ships instead" in err
     assert len((await events())[0]) == 14
     assert spools() == []
+
+
+async def test_a_program_beside_modules_that_are_called_like_pythons_own_has_a_companion():
+    for name in ("io", "os", "site"):  # loaded before the program's directory is looked into
+        Path(f"{name}.py").write_text("raise ImportError('not the one that you look for')")  # noqa: ASYNC240
+    Path("agent.py").write_text(BEGIN + "work(5); line(flush().reached)")  # noqa: ASYNC240
+    environment = {**os.environ, "PYTHONSAFEPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "agent.py"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert companion_process() is not None
 
 
 async def test_a_directory_that_is_deleted_is_begun_again_and_shipped():

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -37,6 +38,8 @@ from tailrace.spool.tail import Tail
 
 _ATTEMPTS = 5
 _ATTEMPT_SECONDS = 0.02
+_NICENESS = 5
+"""A third of the weight of a process that logs; less could let a spool fill up on a machine that is always busy."""
 _SCAN_SECONDS = 0.1
 _OWNER_SECONDS = 0.05
 _NOTE_SECONDS = 0.2
@@ -49,9 +52,9 @@ _FORSAKEN_SECONDS = 15.0
 which may know better where the bus is."""
 
 
-def main() -> None:
-    """Says on stderr why it cannot begin; else goes on without the process that started it."""
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+def main(told: bytes) -> None:
+    """Do as the order says that was `told`. Says on stderr why it cannot begin; else goes on by itself."""
+    order = msgspec.json.decode(told, type=Order)
     lock = lock_of(order.config.spool_path, order.name)
     try:
         companion = Companion(order.config, order.name, open_bus(order.config))
@@ -68,6 +71,7 @@ def main() -> None:
         os.dup2(nothing, fd)
     os.close(nothing)
     _name_itself(lock, f"{os.getpid()}\n".encode())
+    _give_way()
     gc.freeze()
     asyncio.run(companion.serve())
 
@@ -84,6 +88,13 @@ def _has_taken(lock: Lock) -> bool:
 def _name_itself(lock: Lock, text: bytes) -> None:
     with contextlib.suppress(OSError):  # for people only
         files.write(lock.path, text)
+
+
+def _give_way() -> None:
+    """Where processors are short, the programs that log come first: what waits is safe on the spool."""
+    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):  # Linux may weigh sessions, not processes, against each other
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 class Companion:
@@ -217,7 +228,3 @@ class _Served:
         )
         with contextlib.suppress(OSError):  # the directory may be gone; else told again in a moment
             self._notice.write(self._told)
-
-
-if __name__ == "__main__":
-    main()

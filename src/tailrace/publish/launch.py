@@ -18,7 +18,13 @@ from tailrace.errors import TailraceError
 from tailrace.spool import files
 from tailrace.spool.directory import Lock
 
-_MODULE = "tailrace.publish.companion"
+_PROGRAM = """\
+import json, sys
+order = sys.stdin.buffer.read()
+sys.path[:] = json.loads(order)["path"]
+from tailrace.publish.companion import main
+main(order)
+"""
 _MOST_SAID = 2_000
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(16 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 """glibc: large batches are copied several times, and memory that goes back to the kernel in between costs more in page
@@ -39,6 +45,9 @@ class Order(msgspec.Struct, frozen=True):
 
     config: Config
     name: str
+    path: list[str]
+    """Where modules are looked for, as in the process that starts it. Not in its environment: there it would hold from
+    the first moment on, and a module of the program's that is called like one of Python's own would come too early."""
 
 
 def name_of(config: Config) -> str:
@@ -68,8 +77,9 @@ class Companionship:
     """The companion that this process's spools need."""
 
     def __init__(self, config: Config) -> None:
-        self._order = Order(config, name_of(config))
-        self._lock = lock_of(config.spool_path, self._order.name)
+        self._config = config
+        self._name = name_of(config)
+        self._lock = lock_of(config.spool_path, self._name)
 
     def is_there(self) -> bool:
         """Whether one lives. Also true where nobody can tell."""
@@ -85,7 +95,8 @@ class Companionship:
             LaunchError: it could not be started, or said why it cannot ship.
         """
         if not self.is_there():
-            _launch(self._order)
+            path = [str(Path(place).absolute()) for place in sys.path if place]
+            _launch(Order(self._config, self._name, path))
 
 
 def _launch(order: Order) -> None:
@@ -126,7 +137,7 @@ def _spawn(interpreter: str, told: int, said: int) -> int:
     nothing = os.devnull
     return os.posix_spawn(
         interpreter,
-        [interpreter, "-P", "-m", _MODULE],
+        [interpreter, "-P", "-c", _PROGRAM],
         _environment(),
         file_actions=[
             (os.POSIX_SPAWN_DUP2, told, 0),
@@ -139,10 +150,7 @@ def _spawn(interpreter: str, told: int, said: int) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """With this process's module path, wherever it came from."""
-    kept = environment_for_child(_UNWANTED)
-    path = os.pathsep.join(str(Path(place).absolute()) for place in sys.path if place)
-    return kept | {"PYTHONPATH": path} | {name: kept.get(name, value) for name, value in _ALLOCATOR.items()}
+    return _ALLOCATOR | environment_for_child(_UNWANTED)
 
 
 def _reaped(child: int) -> int:
