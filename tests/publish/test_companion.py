@@ -187,6 +187,9 @@ def make_a_broken_interpreter():
     broken = Path("python-broken")
     broken.write_text("#!/bin/sh\ncat >/dev/null; echo 'no such luck' >&2; exit 3\n")
     broken.chmod(0o755)
+    done = Path("python-done")
+    done.write_text("#!/bin/sh\ncat >/dev/null\n")
+    done.chmod(0o755)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,7 @@ def make_a_broken_interpreter():
         ("sys.executable = ''", "that embeds Python is not a Python interpreter"),
         ("sys.executable = os.path.abspath('python-broken')", "no such luck"),
         ("sys.executable = '/no/such/python'", "No such file or directory"),
+        ("sys.executable = os.path.abspath('python-done')", "each ends at once"),
     ],
 )
 async def test_where_no_companion_can_be_started_a_thread_ships_and_one_line_says_why(program, why):

@@ -22,6 +22,7 @@ _HURRIED_SECONDS = 1.0
 _CHECK_SECONDS = 0.25
 """Between two looks whether there is a companion."""
 _ATTEMPTS = 3
+_STARTS = 8
 _JOIN_SECONDS = 1.0
 
 
@@ -45,6 +46,8 @@ class Attendant:
         self._hurried_until = 0.0
         self._check_at = 0.0
         self._failures = 0
+        self._starts = 0
+        """Companions started one after the other, none of which was there a moment later."""
         self._lowest = 1
         """Segments below it are gone."""
         self._let_go: dict[int, float] = {}
@@ -130,7 +133,10 @@ class Attendant:
 
     def _see_to_companion(self) -> None:
         try:
-            self._companionship.ensure()
+            self._starts = self._starts + 1 if self._companionship.ensure() else 0
+            self._failures = 0
+            if self._starts >= _STARTS:
+                self._take_over("each ends at once; was tailrace upgraded under this process?")
         except LaunchError as error:
             self._failures += 1
             if self._failures >= _ATTEMPTS or error.final:

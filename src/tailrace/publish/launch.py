@@ -88,15 +88,17 @@ class Companionship:
             return False
         return self._lock.path.parent.exists()
 
-    def ensure(self) -> None:
-        """Start one if there is none; returns when it has begun, or another has. Blocks for some tenths of a second.
+    def ensure(self) -> bool:
+        """Start one if there is none; whether it was needed. Returns when it has begun; blocks for some 0.1 s.
 
         Raises:
             LaunchError: it could not be started, or said why it cannot ship.
         """
-        if not self.is_there():
-            path = [str(Path(place).absolute()) for place in sys.path if place]
-            _launch(Order(self._config, self._name, path))
+        if self.is_there():
+            return False
+        path = [str(Path(place).absolute()) for place in sys.path if place]
+        _launch(Order(self._config, self._name, path))
+        return True
 
 
 def _launch(order: Order) -> None:
