@@ -134,11 +134,17 @@ def test_turns_that_plain_calls_nest_in_a_block_get_no_hint_but_two_in_a_row_do(
     )
 
 
-def test_the_hint_at_an_action_outside_a_turn_names_where_it_went_also_in_a_callers_run(capsys):
+def test_the_hint_at_an_action_outside_a_turn_names_where_it_went_and_there_is_none_in_a_block(capsys):
     log = tailrace.configure_logger("bot", publish="external")
     with log.run() as run:
+        log.log_action("x")
+        log.agent("critic").log_action("x")
         with run.iteration():
+            log.log_action("x")
             headers = tailrace.inject()
         with tailrace.extract(headers):
             log.log_action("x")
+    assert capsys.readouterr().err == ""
+    log.start_iteration(1)
+    log.log_action("x")
     assert "the action belongs to the iteration," in capsys.readouterr().err

@@ -56,7 +56,7 @@ class FlatApi(Facts):
         return self._recorder(), scope
 
     def _outside_interaction(self, recorder: Recorder, scope: Scope) -> None:
-        if not scope.action:
+        if not scope.is_block:  # in a block, the place is the one that was meant
             level = "iteration" if scope.iteration else "run"
             line = f"log_action was called with no interaction open; the action belongs to the {level}"
             recorder.hint("action", f"{line}, without an agent's turn")
