@@ -28,12 +28,14 @@ lint: .venv/test.stamp ## check style, format and types
 
 bench: .venv-bench/bench.stamp ## measure the logging call beside its rivals (half an hour; ARGS=--quick: two minutes)
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
+	@.venv-bench/bin/python -m benchmarks.decorated
 
 bench-consumers: .venv/test.stamp .venv-quix/peer.stamp .venv-bytewax/peer.stamp ## measure the consumers beside their rivals (an hour; ARGS=--quick: minutes)
 	@$(BIN)/python -m benchmarks.consumers $(ARGS)
 
 soak: .venv/test.stamp ## kill agents for MINUTES=10, a broker RESTARTS=0 times, be without one for OUTAGE=0 s; count
 	@MINUTES=$(MINUTES) SEED=$(SEED) RESTARTS=$(RESTARTS) OUTAGE=$(OUTAGE) $(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.stdlib.both_ways
 
 soak-consumers: .venv/test.stamp ## kill, crowd, mislead and cut off the consumers (hours; KILLS=, CHANGES=, HOSTILE=, MINUTES=)
 	@KILLS=$(KILLS) CHANGES=$(CHANGES) HOSTILE=$(HOSTILE) MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m tests.soak.consumers

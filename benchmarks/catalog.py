@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from benchmarks.peers import Peer
+from benchmarks.peers.doors import OverrideElsewhere, OverrideMatching, StdlibRecord
 from benchmarks.peers.kafka import Aiokafka, ConfluentKafka
 from benchmarks.peers.loggers import Loguru, Picologging, StdlibJson, Structlog
 from benchmarks.peers.otel import OtelLog, OtelSpan
@@ -21,6 +22,9 @@ PEERS: dict[str, type[Peer]] = {
         OnSqlite,
         OnKafka,
         OnKafkaInThread,
+        OverrideElsewhere,
+        OverrideMatching,
+        StdlibRecord,
         Structlog,
         Picologging,
         Loguru,

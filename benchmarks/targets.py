@@ -63,6 +63,18 @@ TARGETS = (
     Target("call, wall time / floor", 3.5, 2.5, _ratio("call", "wall_ns", "tailrace", "floor")),
     Target("call, wall time / structlog", 0.65, 0.5, _ratio("call", "wall_ns", "tailrace", "structlog")),
     Target("call, wall time / picologging", 0.65, 0.5, _ratio("call", "wall_ns", "tailrace", "picologging")),
+    Target(
+        "call with an override for others / with none",
+        1.3,
+        1.15,
+        _ratio("call", "wall_ns", "tailrace_override_elsewhere", "tailrace"),
+    ),
+    Target(
+        "call with an override that matches / with none",
+        3.0,
+        2.0,
+        _ratio("call", "wall_ns", "tailrace_override_matching", "tailrace"),
+    ),
     Target("p99.9 / median of calls in a burst, SQLite bus", 20, 10, _tail("single", "tailrace_sqlite")),
     Target("p99.9 / median of calls in a burst, Kafka", 20, 10, _tail("single", "tailrace_kafka")),
     Target("p99.9 / median of calls at 2,000/s, SQLite bus", 20, 10, _tail("paced", "tailrace_sqlite")),

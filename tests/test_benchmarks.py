@@ -127,6 +127,8 @@ def test_the_targets_compare_what_they_say():
         Row("floor", "call", 0, {"wall_ns": 1.0, "total_cpu_ns": 2.0}),
         Row("structlog", "call", 0, {"wall_ns": 5.0}),
     ]
+    rows += [Row("tailrace_override_elsewhere", "call", 0, {"wall_ns": 2.4})]
+    rows += [Row("tailrace_override_matching", "call", 0, {"wall_ns": 7.0})]
     rows += [Row("nothing", "loop", 0, {"late_p999_ms": 1.0}), Row("tailrace_kafka", "loop", 0, {"late_p999_ms": 1.1})]
     rows += [Row("tailrace_kafka", "backlog", 0, {"late_p999_ms": 1.4})]
     rows += [Row("tailrace_kafka", "sustained", 0, {"delivered_per_s": 60.0})]
@@ -136,6 +138,8 @@ def test_the_targets_compare_what_they_say():
         ("call, wall time / floor", 2.0, "aim"),
         ("call, wall time / structlog", 0.4, "aim"),
         ("call, wall time / picologging", None, "not measured"),
+        ("call with an override for others / with none", 1.2, "must"),
+        ("call with an override that matches / with none", 3.5, "missed"),
         ("p99.9 / median of calls in a burst, SQLite bus", 15.0, "must"),
         ("p99.9 / median of calls in a burst, Kafka", 15.0, "must"),
         ("p99.9 / median of calls at 2,000/s, SQLite bus", 5.0, "aim"),

@@ -189,6 +189,7 @@ RANGES = [
     ("aggregate.live_after", -1, 0),
     ("aggregate.abandon_after", "nan", 0),
     ("aggregate.max_held_bytes", -1, 0),
+    ("propagation.max_bytes", -1, 0),
 ]
 
 

@@ -49,7 +49,7 @@ async def test_an_example_runs_as_written_and_leaves_a_complete_document(number)
 
 
 def test_every_python_block_is_run_by_one_of_these_tests():
-    assert len(LOGGING) == 3
+    assert len(LOGGING) == 7
     assert len(SUBSCRIBING) == 1
     assert len(LOGGING) + len(SUBSCRIBING) == len(blocks("python"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,7 +21,7 @@ from tailrace.sampling import SampleSettings, sample_checks
 _CALL = "configure_logger(...)"
 _ENV_PREFIX = "TAILRACE_"
 # Read elsewhere by the test suite or by the shell, never settings: not reported as unknown.
-_ENV_FOREIGN = ("TAILRACE_TEST_",)
+_ENV_FOREIGN = ("TAILRACE_TEST_", "TAILRACE_AUTO")
 
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
@@ -93,6 +94,19 @@ class RedactSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name -> regular expression (hyperscan's syntax) whose matches are masked as `[redacted:<name>]`."""
 
 
+class PropagationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `tailrace.extract` believes of the headers that come with a request or record."""
+
+    accept: bool = True
+    """Whether a caller's headers are read at all."""
+    workflows: list[str] = []
+    """Workflows whose runs a caller may join; empty: any. Not from the environment."""
+    baggage: list[str] = []
+    """Names of baggage fields of others that are let in and passed on. Not from the environment."""
+    max_bytes: int = 8192
+    """Longer headers are rejected: traceparent, tracestate and baggage together."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting of tailrace. Build it with `load()`; fields are documented where they are used."""
 
@@ -122,6 +136,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aggregate: AggregateSettings = AggregateSettings()
     consume: ConsumeSettings = ConsumeSettings()
     redact: RedactSettings = RedactSettings()
+    propagation: PropagationSettings = PropagationSettings()
 
     @property
     def publisher(self) -> Literal["companion", "internal", "external"]:
@@ -145,6 +160,33 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.store or f"sqlite:///{self.home_path / 'tailrace.db'}"
 
 
+def joined(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Two sets of keyword arguments as one: the later value counts, None leaves the earlier one, tables are joined."""
+    found = dict(earlier)
+    for key, value in later.items():
+        before = found.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            found[key] = joined(before, value)
+        elif value is not None:
+            found[key] = value
+    return found
+
+
+def differences(before: msgspec.Struct, after: msgspec.Struct, path: str = "") -> list[str]:
+    """The settings that differ, each with both values where those are no secrets."""
+    found: list[str] = []
+    for name in before.__struct_fields__:
+        old, new = getattr(before, name), getattr(after, name)
+        if old == new:
+            continue
+        if isinstance(old, msgspec.Struct) and isinstance(new, msgspec.Struct):
+            found += differences(old, new, f"{path}{name}.")
+        else:
+            is_shown = isinstance(old, int | float) or f"{path}{name}" in ("workflow_name", "logs_dir", "verbosity")
+            found.append(f"{path}{name}" + (f" from {old} to {new}" if is_shown else ""))
+    return found
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """A `Config` and where each value that is not a default came from (`{"spool.max_bytes": "environment ..."}`)."""
 
@@ -155,6 +197,16 @@ class Loaded(msgspec.Struct, frozen=True):
 def environment_for_child(unwanted: Iterable[str]) -> dict[str, str]:
     """The environment of this process without these names, for a process that gets its `Config` another way."""
     return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
+def wants_auto() -> bool:
+    """Whether `TAILRACE_AUTO` (1, true, yes or on) asks for `tailrace.install()` on import.
+
+    Not in tailrace's own programs: a consumer that logged what it says would read that again.
+    """
+    program = Path((getattr(sys, "argv", None) or [""])[0]).name
+    is_own = program == "tailrace" or "tailrace_consumers" in sys.orig_argv
+    return not is_own and os.environ.get("TAILRACE_AUTO", "").lower() in ("1", "true", "yes", "on")
 
 
 def load(overrides: Mapping[str, Any] | None = None, *, source: str = _CALL) -> Config:
@@ -318,6 +370,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("consume.instance", _fits(_INSTANCE, consume.instance), "1 to 200 of the characters A-Z a-z 0-9 . _ -"),
         ("consume.max_dead_per_minute", consume.max_dead_per_minute >= 0, "0 or more"),
         ("consume.metrics", _fits(_ADDRESS, consume.metrics), "a port, or host:port"),
+        ("propagation.max_bytes", config.propagation.max_bytes >= 0, "0 or more bytes"),
     )
     for key, ok, wanted in checks:
         if not ok:

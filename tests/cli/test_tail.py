@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 from tailrace.bus import Record
 from tailrace.bus.topics import Topics
@@ -92,3 +94,72 @@ def test_bytes_that_are_no_event_are_named_on_stderr_and_passed_over(tailrace):
     assert (result.returncode, result.stdout) == (0, "INFO good\n")
     assert "tailrace.events.research partition 0 offset 1: not an event" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+def agents_story(run, pid="p1"):
+    story = Story(run, pid=pid)
+    story.add("run.start")
+    story.add("log", {"level": "INFO", "message": "of the run"})
+    for agent in ("planner", "critic"):
+        story.add("log", {"level": "INFO", "message": f"{agent} of {run[-1]}\nsecond line"}, agent=agent)
+    return story
+
+
+def test_all_agents_begins_each_line_with_the_agent_and_leaves_out_what_none_said(tailrace):
+    tailrace.publish(agents_story(RUN))
+    raw = tailrace("tail", "--all-agents", "-o", "raw").stdout
+    assert raw.splitlines() == [
+        "[planner] INFO planner of d",
+        "[planner] second line",
+        "[critic] INFO critic of d",
+        "[critic] second line",
+    ]
+    lines = tailrace("tail", "--all-agents").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["[planner]", "[critic]"]
+    assert lines[0].count("planner") == 2  # in front, and in what it said
+    assert len(tailrace("tail", "--all-agents", "-a", "critic").stdout.splitlines()) == 1
+
+
+def test_previous_gives_the_run_before_the_latest_in_which_the_agent_spoke(tailrace):
+    first, second, third = (f"0190a1b2c3d4700080000000000000{number}{number}" for number in (1, 2, 3))
+    last = Story("0190a1b2c3d470008000000000000044").add("log", {"level": "INFO", "message": "no agent"})
+    tailrace.publish(agents_story(third), agents_story(first), agents_story(second), last)
+    previous = tailrace("tail", "-a", "critic", "--previous", "-o", "raw").stdout
+    assert previous == "INFO critic of 2\nsecond line\n"
+    assert len(tailrace("tail", "--previous", "-n", "3").stdout.splitlines()) == 3
+    assert tailrace("tail", "--previous", "-n", "0").stdout == ""
+    alone = tailrace("tail", "-a", "nobody", "--previous")
+    assert (alone.returncode, alone.stdout) == (0, "")
+    assert "no run before the latest" in alone.stderr
+    refused = tailrace("tail", "--previous", "-f")
+    assert refused.returncode == 2
+    assert "leave out --follow" in refused.stderr
+
+
+AGENT = """
+import sys, tailrace
+log = tailrace.get_logger("joint")
+if len(sys.argv) == 1:
+    import subprocess
+    with log.run() as run, run.interaction("planner"):
+        log.info("in the first process")
+        place = tailrace.inject()["tracestate"], tailrace.inject()["traceparent"], tailrace.inject()["baggage"]
+        subprocess.run([sys.executable, __file__, *place], check=True)
+else:
+    with tailrace.extract(dict(zip(("tracestate", "traceparent", "baggage"), sys.argv[1:]))):
+        log.agent("planner").info("in the second process")
+        log.agent("critic").info("unheard")
+"""
+
+
+def test_follow_with_an_agent_follows_it_across_processes(tailrace, tmp_path):
+    tailrace.publish(finished())
+    (tmp_path / "agent.py").write_text(AGENT)
+    following = tailrace.start("tail", "joint", "-a", "planner", "-f", "--since", "2000-01-01T00:00:00Z", "-o", "raw")
+    try:
+        subprocess.run([sys.executable, "agent.py"], cwd=tmp_path, env=tailrace.environment, check=True, timeout=60)
+        told = [following.stdout.readline().strip() for _ in range(4)]
+    finally:
+        following.kill()
+        following.communicate()
+    assert sorted(told) == ["", "INFO in the first process", "INFO in the second process", "success"]

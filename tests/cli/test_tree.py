@@ -111,6 +111,45 @@ def test_an_action_without_an_end_is_in_progress():
     assert "read  in_progress" in drawn(Story().add("action.start", {"action_name": "read"}, action="a1"))
 
 
+def nested_story(*parents):
+    """A turn for each parent, named t0, t1, ...; t0 has an action a0."""
+    story = Story()
+    for number, parent in enumerate(parents):
+        data = {"agent_name": f"agent-{number}", **({"parent": parent} if parent else {})}
+        story.add("interaction.start", data, interaction=f"t{number}", agent=f"agent-{number}")
+    return story.add("action.start", {"action_name": "delegate"}, interaction="t0", action="a0", agent="agent-0")
+
+
+def depth(text, shown):
+    return len(re.match(r"[^a-z]*", line_with(text, shown))[0]) // 4
+
+
+def test_a_turn_that_began_in_another_agents_turn_or_action_stands_inside_it():
+    shown = drawn(nested_story(None, "t0", "a0", "t2"))
+    depths = [depth(text, shown) for text in ("agent-0", "delegate", "agent-2", "agent-3", "agent-1")]
+    assert depths == [1, 2, 3, 4, 2]
+
+
+def test_a_parent_that_is_unknown_or_a_circle_leaves_a_turn_at_its_place():
+    shown = drawn(nested_story("t1", "t0", "elsewhere", 7, ["t0"]))
+    assert [depth(f"agent-{number}", shown) for number in range(5)] == [1] * 5
+
+
+def test_nesting_of_any_depth_and_ids_given_twice_are_drawn_once_each():
+    chain = drawn(nested_story(None, *(f"t{number}" for number in range(100))))
+    assert all(chain.count(f"agent-{number} ") == 1 for number in range(101))
+    twice = nested_story(None, "t0").add("action.start", {"action_name": "same"}, interaction="t0", action="t1")
+    twice.add("action.start", {"action_name": "same", "parent": "t0"}, interaction="t1", action="t0")
+    shown = drawn(twice)
+    assert [shown.count(text) for text in ("agent-0", "agent-1", "same")] == [1, 1, 2]
+
+
+def test_a_further_attempt_says_its_number():
+    story = Story().add("action.start", {"action_name": "fetch", "fields": {"attempt": 2}}, action="a1")
+    assert "fetch  in_progress  attempt 2" in drawn(story)
+    assert "attempt" not in drawn(Story().add("action", {"action_name": "fetch", "fields": {"attempt": ["x"]}}))
+
+
 def test_hostile_text_never_reaches_the_terminal():
     shown = drawn(hostile(), force_terminal=True, color_system=None)
     assert all(char == "\n" or char.isprintable() for char in shown)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+import tailrace
 from tests.logger.conftest import documents
 
 
@@ -131,6 +132,19 @@ def test_runs_nest_and_the_outer_one_goes_on(log):
     by_id = {document["run_id"]: document for document in documents()}
     assert [line["message"] for line in by_id[inner.run_id]["logs"]] == ["inner"]
     assert [line["message"] for line in by_id[outer.run_id]["logs"]] == ["outer"]
+
+
+def test_a_logger_without_a_name_records_into_the_block_it_is_used_in_and_one_with_a_name_does_not(log):
+    named = tailrace.get_logger("audit")
+    with tailrace.get_logger("billing").run() as run:
+        log.info("here")
+        assert log.run_id == run.run_id
+        log.agent("clerk").info("here too")
+        named.info("elsewhere")
+        log.info("still here")
+    by_name = {document["workflow_name"]: document for document in documents()}
+    assert [line["message"] for line in by_name["billing"]["logs"]] == ["here", "here too", "still here"]
+    assert [line["message"] for line in by_name["audit"]["logs"]] == ["elsewhere"]
 
 
 def test_finalize_inside_a_run_block_ends_it_once(log):

@@ -17,6 +17,12 @@ def report():
 BEGIN = "import json, os, signal, sys, threading, time\nimport tailrace\nlog = tailrace.get_logger('ways')\n" + REPORT
 
 
+HINT = (
+    "tailrace: hint: log_action was called with no interaction open; the action belongs to the run, "
+    "without an agent's turn\n"
+)
+
+
 async def conserved(code, *, dropped=None, err="", **options):
     """Run the program, whose last line is `report()`'s, and give its documents."""
     status, out, said = run(BEGIN + code, **options)
@@ -100,7 +106,7 @@ for number in range(20):
 log.finalize()
 report()
 """
-    (document,) = await conserved(code)
+    (document,) = await conserved(code, err=HINT)
     assert document["counts"]["actions"] >= 20
 
 
@@ -115,7 +121,7 @@ log.log_action("step", input_data={"deep": [Chatty()]})
 log.finalize()
 report()
 """
-    (document,) = await conserved(code)
+    (document,) = await conserved(code, err=HINT)
     assert len(document["actions"]) == 2
 
 
@@ -302,7 +308,8 @@ for thread in threads: thread.join()
 print(json.dumps(sum(made)))
 """
     status, out, err = run(BEGIN + code)
-    assert (status, err) == (0, "")
+    assert (status, err.count("\n")) == (0, 10), err
+    assert err.count("tailrace: configure_logger was called again and changed ") == 10
     documents = await stored_documents()
     assert len(documents) == json.loads(out.splitlines()[-1])
     assert all(document["state"] == "complete" and document["integrity"]["complete"] for document in documents)

@@ -16,14 +16,22 @@ _PAYLOAD_WIDTH = 200
 _data = msgspec.json.Decoder(dict[str, Any])
 
 
-def line(event: Event) -> Text:
-    """`time run~last8 agent type summary`, safe for a terminal."""
-    shown = Text(wording.local_time(event.ts, "%H:%M:%S.%f")[:-3], "dim")
+def line(event: Event, *, prefix: bool = False) -> Text:
+    """`time run~last8 agent type summary`, safe for a terminal; with `prefix` the agent stands first, in brackets."""
+    shown = Text()
+    if prefix:
+        shown.append(f"[{agent_name(event)}] ", wording.agent_style(event.agent))
+    shown.append(wording.local_time(event.ts, "%H:%M:%S.%f")[:-3], "dim")
     shown.append(f" run~{wording.short_id(event.run)}", "dim")
-    if event.agent:
-        shown.append(f" {wording.payload(event.agent, _NAME_WIDTH)}", wording.agent_style(event.agent))
+    if event.agent and not prefix:
+        shown.append(f" {agent_name(event)}", wording.agent_style(event.agent))
     shown.append(f" {wording.payload(event.type, _NAME_WIDTH)} ", "bold")
     return shown.append(wording.payload(summary(event), _PAYLOAD_WIDTH), "red" if _failed(event) else "")
+
+
+def agent_name(event: Event) -> str:
+    """The agent that spoke, safe for a terminal."""
+    return wording.payload(event.agent, _NAME_WIDTH)
 
 
 def summary(event: Event) -> str:

@@ -10,6 +10,7 @@ from rich.tree import Tree
 
 from tailrace.cli import wording
 from tailrace.cli.escape import escape
+from tailrace.cli.nesting import Nesting
 
 Element = dict[str, Any]
 
@@ -22,11 +23,11 @@ def tree(document: Element, now: float) -> Tree:
     """Run > iterations > interactions > actions, then what is attached to the run, then what is missing of it."""
     root = Tree(_run_header(document, now), guide_style="dim")
     _add_lines(root, _failure(document.get("error")))
+    nesting = Nesting(document)
     for iteration in document["iterations"]:
-        branch = root.add(_iteration_header(iteration))
-        _add_lines(branch, _failure(iteration.get("error")))
-        _add_work(branch, iteration)
-    _add_work(root, document)
+        if not nesting.is_nested(iteration):
+            _add_iteration(root, iteration, nesting)
+    _add_work(root, document, nesting)
     _add_facts(root, "resources", document["resources"], _resource)
     _add_facts(root, "errors", document["errors"], _error)
     _add_facts(root, "log", document["logs"], _log)
@@ -55,20 +56,35 @@ def _run_header(document: Element, now: float) -> Text:
     return header.append("\n").append(_line(*second, style="dim"))
 
 
+def _add_iteration(branch: Tree, iteration: Element, nesting: Nesting) -> None:
+    inner = branch.add(_iteration_header(iteration))
+    _add_lines(inner, _failure(iteration.get("error")))
+    _add_work(inner, iteration, nesting)
+
+
 def _iteration_header(iteration: Element) -> Text:
     name = f"iteration {wording.payload(iteration.get('iteration_id'), _NAME_WIDTH)}".rstrip()
     took = wording.between(iteration.get("started_at"), iteration.get("ended_at"))
     return _line((name, "bold"), _status(iteration.get("status")), took)
 
 
-def _add_work(branch: Tree, element: Element) -> None:
+def _add_work(branch: Tree, element: Element, nesting: Nesting) -> None:
     for interaction in element["interactions"]:
-        _add_interaction(branch, interaction)
+        if not nesting.is_nested(interaction):
+            _add_interaction(branch, interaction, nesting)
     for action in element.get("actions", ()):
-        _add_action(branch, action)
+        if not nesting.is_nested(action):
+            _add_action(branch, action, nesting)
 
 
-def _add_interaction(branch: Tree, interaction: Element) -> None:
+def _add_inside(branch: Tree, element: Element, nesting: Nesting) -> None:
+    """What began in a turn or action: the turns of other agents, and what they called."""
+    add = {"iteration": _add_iteration, "interaction": _add_interaction, "action": _add_action}
+    for node in nesting.take(element):
+        add[node.kind](branch, node.element, nesting)
+
+
+def _add_interaction(branch: Tree, interaction: Element, nesting: Nesting) -> None:
     agent = interaction.get("agent_name") or interaction.get("agent") or "(no agent)"
     name = wording.payload(agent, _NAME_WIDTH)
     took = wording.between(interaction.get("start_time"), interaction.get("end_time"))
@@ -76,18 +92,28 @@ def _add_interaction(branch: Tree, interaction: Element) -> None:
     turn = branch.add(_with_payloads(header, interaction))
     _add_lines(turn, _failure(interaction.get("error")))
     for action in interaction["actions"]:
-        _add_action(turn, action)
+        if not nesting.is_nested(action):
+            _add_action(turn, action, nesting)
+    _add_inside(turn, interaction, nesting)
 
 
-def _add_action(branch: Tree, action: Element) -> None:
+def _add_action(branch: Tree, action: Element, nesting: Nesting) -> None:
     name = wording.payload(action.get("action_name"), _NAME_WIDTH) or "(no name)"
-    facts = [_action_duration(action), wording.payload(action.get("model"), _NAME_WIDTH)]
+    facts = [_attempt(action), _action_duration(action), wording.payload(action.get("model"), _NAME_WIDTH)]
     if action.get("tokens") is not None:
         facts.append(f"tokens {wording.payload(action['tokens'], _NAME_WIDTH)}")
     if isinstance(action.get("cost"), int | float):
         facts.append(wording.dollars(action["cost"]))
     node = branch.add(_with_payloads(_line((name, "bold"), _status(_state(action)), *facts), action))
     _add_lines(node, _failure(action.get("error")))
+    _add_inside(node, action, nesting)
+
+
+def _attempt(action: Element) -> str:
+    """The number of a further attempt, as decorated actions record it."""
+    fields = action.get("fields")
+    number = fields.get("attempt") if isinstance(fields, dict) else None
+    return f"attempt {wording.payload(number, _NAME_WIDTH)}" if isinstance(number, int) else ""
 
 
 def _action_duration(action: Element) -> str:

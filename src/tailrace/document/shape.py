@@ -111,7 +111,7 @@ RUN = NodeShape(
     "start_time",
     "end_time",
     frozenset({"final_status", "error", "outcome"}),
-    frozenset({"verbosity", "session", "tags", "fields"}),
+    frozenset({"verbosity", "session", "tags", "parent", "fields"}),
 )
 ITERATION = NodeShape(
     types.ITERATION_START, types.ITERATION_END, "started_at", "ended_at", frozenset({"status", "error", "outcome"})

@@ -58,6 +58,12 @@ CODES = {
 """Of the types that a logger records: their numbers on the spool. Types are only added at the end."""
 
 
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+"""Of log lines: name -> number, as in `logging`."""
+BY_OVERRIDE = "override:"
+"""Begins the reason of a drop that an override of the program's own wanted."""
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """An exception: type, message, and the formatted traceback where it was first seen."""
 
@@ -77,6 +83,8 @@ class RunStart(_Data, frozen=True):
     verbosity: str
     session: str | None = None
     tags: list[str] = []
+    parent: str | None = None
+    """Traceparent of what it began in: a node of another run, or a span of another tracing system."""
     fields: dict[str, Any] = {}
 
 
@@ -88,6 +96,8 @@ class RunEnd(_Data, frozen=True):
 
 class IterationStart(_Data, frozen=True):
     iteration_id: Any
+    parent: str | None = None
+    """Id of the interaction or action in which it began; so also below."""
     fields: dict[str, Any] = {}
 
 
@@ -100,6 +110,7 @@ class IterationEnd(_Data, frozen=True):
 class InteractionStart(_Data, frozen=True):
     agent_name: str
     input_data: Any = None
+    parent: str | None = None
     fields: dict[str, Any] = {}
 
 
@@ -113,6 +124,7 @@ class InteractionEnd(_Data, frozen=True):
 class ActionStart(_Data, frozen=True):
     action_name: str
     input_data: Any = None
+    parent: str | None = None
     fields: dict[str, Any] = {}
 
 

@@ -41,3 +41,9 @@ class Stats(msgspec.Struct, frozen=True):
     """Why publishing is not getting on, in one line; empty while it is."""
     redaction_failed: int
     """Accepted events whose payload is a stand-in, because it could not be searched for secrets."""
+    capture_failed: int = 0
+    """Calls of decorated functions that ran unrecorded or whose record has no end; places that could not be carried."""
+    inbound_rejected: dict[str, int] = {}
+    """Headers given to `tailrace.extract` that were not believed, by reason."""
+    overrides_failed: int = 0
+    """Times that an override raised and was skipped for an event."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from contextvars import ContextVar
 
 from tailrace.event import wire
@@ -26,8 +27,10 @@ class RunState:
     """What calls of one run share: its ids and its counters. Holds no payloads (but see `kept`)."""
 
     __slots__ = (
+        "__weakref__",
         "count",
         "dropped",
+        "is_ambient",
         "is_open",
         "kept",
         "key",
@@ -50,6 +53,8 @@ class RunState:
         self.opened_by = os.getpid()
         """The process that answers for the run: if it goes, the run is abandoned."""
         self.is_open = True
+        self.is_ambient = False
+        """Begun by a block, a decorator or a caller: loggers without a name record into it, whatever its workflow."""
         self.dropped: dict[str, int] = {}
         self.reported: BaseException | None = None
         """The exception last recorded, while it travels outwards through the scopes."""
@@ -60,7 +65,10 @@ class RunState:
 class Scope:
     """One level of a run; immutable. `parent` is the level that is current again when this one ends."""
 
-    __slots__ = (*("action", "agent", "interaction", "iteration", "level", "parent", "route", "routed_for", "run"),)
+    __slots__ = (
+        *("action", "action_name", "agent", "failures", "interaction", "is_block", "iteration"),
+        *("level", "parent", "route", "routed_for", "run", "topic"),
+    )
 
     def __init__(
         self,
@@ -80,6 +88,14 @@ class Scope:
         self.interaction = interaction
         self.action = action
         self.agent = agent
+        self.action_name = ""
+        """Of the action block that this is."""
+        self.topic = ""
+        """Where its events go instead of the run's topic."""
+        self.failures: dict[str, tuple[int, bytes]] | None = None
+        """Of decorated actions whose last call here failed: how often in a row, and a digest of its arguments."""
+        self.is_block = False
+        """Whether leaving a block ends it; plain calls inside it then nest, and come back to it."""
         self.route = _NOWHERE
         """What the frames of all events of the scope share; made with the first."""
         self.routed_for = ""
@@ -90,7 +106,7 @@ class Scope:
         run, nodes = self.run, {"iteration": self.iteration, "interaction": self.interaction, "action": self.action}
         span = self.action or self.interaction or self.iteration
         text = wire.share(producer, run.run_id, run.workflow, **nodes, agent=self.agent)
-        route = Route(run.topic, run.key, bytes.fromhex(span) if span else NO_SPAN, text)
+        route = Route(self.topic or run.topic, run.key, bytes.fromhex(span) if span else NO_SPAN, text)
         self.route, self.routed_for = route, producer
         return route
 
@@ -114,7 +130,43 @@ class Scope:
         """The same place, with another agent speaking."""
         spoken = Scope(self.level, self.run, self.parent, agent=agent)
         spoken.iteration, spoken.interaction, spoken.action = self.iteration, self.interaction, self.action
+        spoken.action_name, spoken.is_block = self.action_name, self.is_block
         return spoken
+
+    def on_topic(self, topic: str) -> Scope:
+        """The same place, with its events on another topic."""
+        moved = self.spoken_by(self.agent)
+        moved.topic = topic
+        return moved
+
+    @property
+    def node(self) -> str:
+        """Id of the innermost interaction or action; "" outside of all. What begins here has it as its parent."""
+        return self.action or self.interaction
+
+    @property
+    def traceparent(self) -> str:
+        """The place as W3C Trace Context names it; a run's own span is the second half of its id."""
+        run_id = self.run.run_id
+        return f"00-{run_id}-{self.node or self.iteration or run_id[16:]}-01"
+
+    def home(self, *levels: str) -> Scope:
+        """Where a node that a plain call begins here belongs: the nearest one of these levels, or turn in a block."""
+        scope = self
+        while scope.level not in levels and not (scope.is_block and scope.node):
+            if scope.parent is None or scope.parent.run is not self.run:
+                break
+            scope = scope.parent
+        return scope
+
+    def leaves(self, level: str, home: Scope) -> bool:
+        """Whether what begins at `home` leaves one of that level behind that a plain call began and none has ended."""
+        scope: Scope | None = self
+        while scope is not None and scope is not home:
+            if scope.level == level and not scope.is_block:
+                return True
+            scope = scope.parent
+        return False
 
     def enclosing(self, level: str) -> Scope | None:
         """The nearest scope of that level within the same run, this one included."""
@@ -129,11 +181,49 @@ class Scope:
 current: ContextVar[Scope | None] = ContextVar("tailrace_scope", default=None)
 
 
-def scope_of(workflow: str) -> Scope | None:
-    """The innermost open scope of a run of that workflow, in this context."""
+caller: ContextVar[tuple[str, Scope | None] | None] = ContextVar("tailrace_caller", default=None)
+"""Inside `tailrace.extract`: traceparent of a caller that is not part of a run, and what was current before."""
+
+
+def outwards(scope: Scope | None) -> Scope | None:
+    """The innermost scope from this one outwards whose run is open."""
+    while scope is not None and not scope.run.is_open:
+        scope = scope.parent
+    return scope
+
+
+def innermost() -> Scope | None:
+    """The innermost scope in this context whose run is open, of whatever workflow."""
+    return outwards(current.get())
+
+
+def parent_of_run() -> str | None:
+    """What a run that begins in this context begins in, as a traceparent; None if in nothing."""
+    told, scope = caller.get(), current.get()
+    if told is not None and told[1] is scope:
+        return told[0]
+    open_scope = innermost()
+    return open_scope.traceparent if open_scope is not None else _span_of_opentelemetry()
+
+
+def _span_of_opentelemetry() -> str | None:
+    """The current span, where the program itself uses OpenTelemetry."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    try:
+        span = trace.get_current_span().get_span_context()
+        return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags & 1:02x}" if span.is_valid else None
+    except Exception:  # noqa: BLE001 - another library's code, half imported perhaps
+        return None
+
+
+def scope_of(workflow: str, *, ambient: bool = False) -> Scope | None:
+    """The innermost open scope of a run of that workflow, in this context; with `ambient`, also of such a run."""
     scope = current.get()
     while scope is not None:
-        if scope.run.workflow == workflow and scope.run.is_open:
+        run = scope.run
+        if run.is_open and (run.workflow == workflow or (ambient and run.is_ambient)):
             return scope
         scope = scope.parent
     return None

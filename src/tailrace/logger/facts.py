@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from typing import Any
 
@@ -9,7 +10,6 @@ from tailrace.event import types
 from tailrace.logger.context import Scope
 from tailrace.logger.recorder import Recorder
 
-LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _MAX_TRACEBACK = 16_384
 
 
@@ -38,7 +38,7 @@ class Facts:
     ) -> None:
         """One tool or model call, done. `tokens`: a total or `{"input": ..., "output": ...}`; `cost`: US dollars."""
         recorder, scope = self._place()
-        recorder.record(
+        is_accepted = recorder.record(
             scope,
             types.ACTION,
             types.Action(
@@ -54,6 +54,11 @@ class Facts:
                 fields=fields,
             ),
         )
+        if is_accepted and not scope.interaction:
+            self._outside_interaction(recorder, scope)
+
+    def _outside_interaction(self, recorder: Recorder, scope: Scope) -> None:
+        """An action was logged where no interaction is open."""
 
     def add_resource(self, resource_name: Any, **fields: Any) -> None:
         """Something the run read or made: a path, a URL, an id."""
@@ -70,7 +75,7 @@ class Facts:
         """A log line; not recorded when `level` (DEBUG, INFO, WARNING, ERROR, CRITICAL) is below the verbosity."""
         recorder, scope = self._place()
         name = str(level).upper()
-        if LEVELS.get(name, 20) >= LEVELS[recorder.config.verbosity]:
+        if types.LEVELS.get(name, 20) >= recorder.lowest_level:
             recorder.record(scope, types.LOG, types.Log(level=name, message=text, fields=fields))
 
     def debug(self, text: Any, /, **fields: Any) -> None:
@@ -110,3 +115,14 @@ def failure(exc: BaseException, *, with_traceback: bool = True) -> types.Failure
         half = _MAX_TRACEBACK // 2
         shown = f"{shown[:half]}\n[... {len(shown) - 2 * half} characters left out ...]\n{shown[-half:]}"
     return types.Failure(type(exc).__name__, message, shown)
+
+
+def mark_reported(exc: BaseException) -> None:
+    """Note on the exception that a run has it, for who meets it once that run is over."""
+    with contextlib.suppress(Exception):  # the exception's own code
+        exc._tailrace_reported = True  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def is_reported(exc: BaseException) -> bool:
+    """Whether some run has the exception."""
+    return getattr(exc, "_tailrace_reported", False) is True

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from tailrace.logger import FlushResult, Stats
-from tailrace.logger.context import Scope, current, name_of
+import msgspec
+
+from tailrace.logger import FlushResult, Stats, counters
+from tailrace.logger.context import RunState, Scope, current, name_of, scope_of
 from tailrace.logger.flat import FlatApi
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.scopes import Run
@@ -15,7 +17,9 @@ _POLL_SECONDS = 0.005
 
 
 class Logger(FlatApi):
-    """Logs runs of one workflow. One instance serves every thread, event loop and task of the process.
+    """Logs runs of one workflow; made without a name, it records into whatever run's block it is used in.
+
+    One instance serves every thread, event loop and task of the process.
 
     No method but `drain`, `flush` and `close` waits for anything; those that record never raise.
     """
@@ -38,9 +42,12 @@ class Logger(FlatApi):
         recorder, scope = self._recorder_now(), current.get()
         if scope is not None and scope.run.is_open:  # nearly always: no need to look further
             workflow = self._workflow or recorder.config.workflow_name
-            if scope.run.workflow == workflow:
+            if scope.run.workflow == workflow or (self._workflow is None and scope.run.is_ambient):
                 return recorder, scope
         return recorder, self._scope()
+
+    def _open_scope(self) -> Scope | None:
+        return scope_of(self.workflow_name, ambient=self._workflow is None)
 
     def run(self, *, session: str | None = None, tags: Iterable[str] = (), **fields: Any) -> Run:
         """A run, as a block: `with log.run(session="c-17", tags=["beta"]) as run:`. Works in `async with` too."""
@@ -48,11 +55,15 @@ class Logger(FlatApi):
 
     def agent(self, name: str) -> AgentLogger:
         """A logger that speaks as this agent, in whatever run and interaction is current where it is called."""
-        return AgentLogger(self, name)
+        return AgentLogger(name, self)
 
     def stats(self) -> Stats:
         """Counters of this process. Reads the spool directory: milliseconds, not for a hot path."""
-        return self._recorder().stats()
+        return msgspec.structs.replace(
+            self._recorder().stats(),
+            capture_failed=sum(counters.counted(counters.CAPTURE).values()),
+            inbound_rejected=counters.counted(counters.INBOUND),
+        )
 
     async def drain(self) -> None:
         """Wait until the spool has room: less than half of `spool.max_bytes` used. For loops that may outrun the bus.
@@ -104,17 +115,35 @@ class Logger(FlatApi):
 
 
 class AgentLogger(FlatApi):
-    """A logger that speaks as one agent; made by `log.agent(name)`."""
+    """A logger that speaks as one agent, in whatever run and interaction is current where it is called.
 
-    __slots__ = ("_agent", "_logger")
+    `log.agent(name)` gives one of that logger's workflow. Made alone, `AgentLogger(name)` is one of a logger without a
+    name, for agents whose program does not deal with runs: a run that it begins ends with the process.
+    """
 
-    def __init__(self, logger: Logger, name: str) -> None:
+    __slots__ = ("_agent", "_begun", "_logger")
+
+    def __init__(self, agent_name: str, logger: Logger | None = None) -> None:
+        self._agent = name_of(agent_name)
+        self._begun: Callable[[RunState], None] | None = None
+        if logger is None:
+            # Not above: the process's state makes loggers.
+            from tailrace.logger import state, unattended  # noqa: PLC0415
+
+            logger, self._begun = state.get_logger(), unattended.end_at_exit
         self._logger = logger
-        self._agent = name_of(name)
 
     @property
     def workflow_name(self) -> str:
+        """As that of the logger that made it."""
         return self._logger.workflow_name
 
     def _recorder(self) -> Recorder:
         return self._logger._recorder()  # noqa: SLF001 - one piece with its logger
+
+    def _open_scope(self) -> Scope | None:
+        return self._logger._open_scope()  # noqa: SLF001 - the same
+
+    def _has_begun(self, run: RunState) -> None:
+        if self._begun is not None:
+            self._begun(run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,15 +17,16 @@ from tailrace.errors import SpoolError
 from tailrace.event import payload, types, wire
 from tailrace.event.ids import Clock, new_producer_id, new_run_id
 from tailrace.logger import Stats
+from tailrace.logger.chain import Rule
 from tailrace.logger.context import RunState, Scope
+from tailrace.logger.notices import Notices
 from tailrace.publish.attendant import Attendant
 from tailrace.publish.launch import name_of as companion_name
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
-from tailrace.spool.frame import Route
+from tailrace.spool.frame import Frame, Route
 from tailrace.spool.keeper import Keeper
 
-_WARN_SECONDS = 60.0
 _ENVELOPE_ROOM = 14_000
 """Bytes that no envelope exceeds: two names of 1,000 characters, each of which may take six."""
 
@@ -40,13 +40,16 @@ class Recorder:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.logs_dir = config.logs_dir
+        """Where documents of runs are left; None: nowhere."""
         self.topics = Topics(config.prefix)
         self.producer = new_producer_id()
         self._seq = itertools.count()
         self._asked = 0
         self._counting = threading.RLock()  # a signal handler may count while its thread counts
         self._dropped: dict[str, int] = {}
-        self._warned: dict[str, float] = {}
+        notices = Notices(config.verbosity)
+        self.warn, self.hint = notices.warn, notices.hint
         self._spool: Spool | None = None
         self._publisher: Attendant | Publisher | None = None
         self._keeper: Keeper | None = None
@@ -56,6 +59,11 @@ class Recorder:
         self._acked_before = 0
         self._rejected_before = 0
         self._redaction_failed = 0
+        self._overrides_failed = 0
+        self.intercept: Callable[[Recorder, Scope, str, msgspec.Struct, list[Frame] | None], bool] | None = None
+        """What calls go through instead, while overrides are installed (`tailrace.logger.chain`)."""
+        self.lowest_level = types.LEVELS[config.verbosity]
+        """Log lines below it need not come here."""
         self._now = Clock().now
         self._redact = self._redactor()
         self._max_body = config.spool.max_event_bytes - _ENVELOPE_ROOM
@@ -66,29 +74,35 @@ class Recorder:
 
         return Redactor(self.config.redact, self.warn).redact if self.config.redact.enabled else bytes
 
-    def open_run(self, workflow: str, data: types.RunStart, agent: str = "") -> RunState:
-        """Begin a run of the workflow and record that it began."""
-        run = RunState(new_run_id(), workflow, self.topics.events(workflow), keep=self.config.logs_dir is not None)
+    def open_run(self, workflow: str, data: types.RunStart, agent: str = "", *, keep: bool = False) -> RunState:
+        """Begin a run of the workflow and record that it began. `keep`: have its events in memory until it ends."""
+        keep = keep or self.logs_dir is not None
+        run = RunState(new_run_id(), workflow, self.topics.events(workflow), keep=keep)
         self.record(Scope("run", run, None, agent=agent), types.RUN_START, data)
         return run
 
-    def end_run(self, run: RunState, data: types.RunEnd, agent: str = "") -> None:
+    def end_run(self, run: RunState, data: types.RunEnd, agent: str = "", *, told: list[Frame] | None = None) -> None:
         """Record that the run ended, and what of it was dropped."""
         scope = Scope("run", run, None, agent=agent)
         reasons = dict(run.dropped)
         if reasons and self.record(scope, types.DROPPED, types.Dropped(reasons=reasons)):
             run.dropped.clear()
-        self.record(scope, types.RUN_END, data)
+        self.record(scope, types.RUN_END, data, told=told)
         run.is_open = False
         if self._spool is not None:
             with contextlib.suppress(OSError):  # costs a word too many: that the run's producer is gone
                 self._spool.run_ended(run.run_id)
 
-    def record(self, scope: Scope, type_: str, data: msgspec.Struct) -> bool:
+    def record(
+        self, scope: Scope, type_: str, data: msgspec.Struct, *, direct: bool = False, told: list[Frame] | None = None
+    ) -> bool:
         """Accept one event: True if it is on the spool, False if it is counted as dropped. Never raises.
 
-        Only `data` is encoded here; who ships the frame puts the event together (`tailrace.event.wire`).
+        Only `data` is encoded here; who ships the frame puts the event together (`tailrace.event.wire`). `direct`: past
+        the overrides. `told` is given the frame that was accepted.
         """
+        if self.intercept is not None and not direct:
+            return self.intercept(self, scope, type_, data, told)
         run = scope.run
         try:
             seq = next(self._seq)
@@ -110,8 +124,8 @@ class Recorder:
                 spool.write(frame)
             except ValueError:
                 spool.append(frame)
-            if run.kept is not None:
-                run.kept.append(wire.compose(route.text, seq, code, now, n, body))
+            if run.kept is not None or told is not None:
+                _tell(Frame(route, seq, n, now, code, body), run.kept, told)
         except SpoolFullError as error:
             return self._drop(run, "spool_full", str(error))
         except (OSError, SpoolError) as error:
@@ -184,13 +198,42 @@ class Recorder:
         self.warn(f"events are dropped ({reason}): {detail}", key=reason)
         return False
 
-    def warn(self, line: str, *, key: str = "publisher") -> None:
-        """One line on stderr, at most one a minute a key; not through `logging`, whose handlers may log to us."""
-        now = time.monotonic()
-        if now >= self._warned.get(key, 0.0):
-            self._warned[key] = now + _WARN_SECONDS
-            with contextlib.suppress(Exception):
-                sys.stderr.write(f"tailrace: {line}\n")
+    def relay(self, frame: Frame) -> bool:
+        """Accept an event that another recorder has accepted, as it is. False if it is counted as dropped."""
+        next(self._seq)
+        try:
+            spool = self._spool or self._start()
+            spool.append(frame.route.frame(frame.seq, frame.n, frame.microseconds, frame.code, frame.body))
+        except Exception as error:  # noqa: BLE001 - the event itself is safe
+            reason = "spool_full" if isinstance(error, SpoolFullError) else "io_error"
+            with self._counting:
+                self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            self.warn(f"copies of events are dropped ({reason}): {error}", key=f"relay {reason}")
+            return False
+        return True
+
+    def drop_by_override(self, run: RunState, name: str) -> None:
+        """Count an event that an override did not let through. It takes no number of its run: nothing is missing."""
+        reason = f"{types.BY_OVERRIDE}{name}"
+        with self._counting:
+            next(self._seq)
+            self._dropped[reason] = self._dropped.get(reason, 0) + 1
+            run.dropped[reason] = run.dropped.get(reason, 0) + 1
+
+    def override_failed(self, rule: Rule, error: Exception) -> None:
+        """Count that an override raised and was skipped for one event; shown once for each override."""
+        with self._counting:
+            self._overrides_failed += 1
+        if not rule.told:
+            rule.told = True
+            self.warn(
+                f"override {rule.name} raised and is skipped where it does: {error!r}", key=f"override {rule.name}"
+            )
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has had an event."""
+        return self._spool is not None
 
     def stats(self) -> Stats:
         """Exact when no other thread is in the middle of a call. A few system calls: not for a hot path."""
@@ -219,6 +262,7 @@ class Recorder:
             oldest_unshipped_seconds=oldest,
             trouble=state.trouble if state else "",
             redaction_failed=self._redaction_failed,
+            overrides_failed=self._overrides_failed,
         )
 
     def sync(self) -> None:
@@ -282,6 +326,14 @@ class Recorder:
         """In a forked child: let go of the parent's files without touching what they hold."""
         if self._spool is not None:
             self._spool.release()
+
+
+def _tell(frame: Frame, kept: list[bytes] | None, told: list[Frame] | None) -> None:
+    """Give an accepted event to those who asked for it."""
+    if kept is not None:
+        kept.append(frame.value)
+    if told is not None:
+        told.append(frame)
 
 
 def _own_threads() -> int:

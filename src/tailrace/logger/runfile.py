@@ -24,7 +24,7 @@ def leave_document(recorder: Recorder, run: RunState) -> Path | None:
     cannot be written is told once on stderr; the events are on the spool all the same.
     """
     kept, run.kept = run.kept, None
-    directory = recorder.config.logs_dir
+    directory = recorder.logs_dir
     if directory is None or not kept:
         return None
     try:

@@ -6,14 +6,14 @@ once with its traceback in the document's `errors`, by the innermost scope it pa
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Any, Self
 
 from tailrace.event import types
 from tailrace.event.ids import new_node_id
-from tailrace.logger.context import RunState, Scope, current, name_of
-from tailrace.logger.facts import Facts, failure
+from tailrace.logger import clock
+from tailrace.logger.context import RunState, Scope, current, name_of, parent_of_run
+from tailrace.logger.facts import Facts, failure, mark_reported
 from tailrace.logger.recorder import Recorder
 from tailrace.logger.runfile import leave_document
 
@@ -50,6 +50,7 @@ class ScopeBase(Facts):
         self._outer = current.get()
         fields, self._fields = self._fields, {}
         self._begin(fields)
+        self._scope.is_block = True
         current.set(self._scope)
         return self
 
@@ -74,6 +75,12 @@ class ScopeBase(Facts):
     ) -> None:
         self.__exit__(kind, exc, trace)
 
+    def _began_in(self, place: Scope) -> str | None:
+        """Id of the node that this one began in: where the block is entered, if that is in the same run."""
+        outer = self._outer
+        inside = outer if outer is not None and outer.run is place.run else place
+        return inside.node or place.node or None
+
     def _judge(self, exc: BaseException) -> tuple[str, types.Failure | None]:
         if isinstance(exc, SystemExit) and exc.code in (None, 0):
             return self.status or "success", None
@@ -82,6 +89,7 @@ class ScopeBase(Facts):
         run = self._scope.run
         if run.reported is not exc:
             run.reported = exc
+            mark_reported(exc)
             message = f"{type(exc).__name__} in {self._scope.level}"
             self._recorder.record(self._scope, types.ERROR, types.Error(error_msg=message, exception=failure(exc)))
         return self.status or "failed", failure(exc, with_traceback=False)
@@ -107,14 +115,21 @@ class Action(ScopeBase):
 
     def _begin(self, fields: dict[str, Any]) -> None:
         self._scope = self._parent.inner("action", new_node_id())
-        data = types.ActionStart(action_name=self._name, input_data=self.input, fields=fields)
+        self._scope.action_name = self._name
+        parent = self._began_in(self._parent)
+        data = types.ActionStart(
+            action_name=self._name,
+            input_data=self.input,
+            parent=None if parent == self._scope.interaction else parent,  # its place in the document says that
+            fields=fields,
+        )
         self._recorder.record(self._scope, types.ACTION_START, data)
-        self._began = time.perf_counter()
+        self._began = clock.seconds()
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
         data = types.ActionEnd(
             output_data=self.output,
-            duration_ms=round((time.perf_counter() - self._began) * 1000, 3),
+            duration_ms=round((clock.seconds() - self._began) * 1000, 3),
             model=self.model,
             tokens=self.tokens,
             cost=self.cost,
@@ -149,7 +164,9 @@ class Interaction(_Turns):
 
     def _begin(self, fields: dict[str, Any]) -> None:
         self._scope = self._parent.inner("interaction", new_node_id(), self.agent_name)
-        data = types.InteractionStart(agent_name=self.agent_name, input_data=self.input, fields=fields)
+        data = types.InteractionStart(
+            agent_name=self.agent_name, input_data=self.input, parent=self._began_in(self._parent), fields=fields
+        )
         self._recorder.record(self._scope, types.INTERACTION_START, data)
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
@@ -181,7 +198,7 @@ class Iteration(_Rounds):
 
     def _begin(self, fields: dict[str, Any]) -> None:
         self._scope = self._parent.inner("iteration", new_node_id())
-        data = types.IterationStart(iteration_id=self.iteration_id, fields=fields)
+        data = types.IterationStart(iteration_id=self.iteration_id, parent=self._began_in(self._parent), fields=fields)
         self._recorder.record(self._scope, types.ITERATION_START, data)
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
@@ -219,9 +236,14 @@ class Run(_Rounds):
 
     def _begin(self, fields: dict[str, Any]) -> None:
         data = types.RunStart(
-            verbosity=self._recorder.config.verbosity, session=self._session, tags=self._tags, fields=fields
+            verbosity=self._recorder.config.verbosity,
+            session=self._session,
+            tags=self._tags,
+            parent=parent_of_run(),
+            fields=fields,
         )
         self._run = self._recorder.open_run(self._workflow, data)
+        self._run.is_ambient = True
         self._scope = Scope("run", self._run, self._outer)
 
     def _end(self, status: str | None, error: types.Failure | None) -> None:
