@@ -15,6 +15,7 @@ MAX_LINES = 350
 
 LAYERS = [
     {"errors", "forking", "sampling"},
+    {"layers"},
     {"config", "sqlite"},
     {"event"},
     {"document"},

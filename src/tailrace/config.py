@@ -9,19 +9,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
 from tailrace.errors import ConfigError
+from tailrace.layers import check_keys, environment_layers, explain, merge, read_toml, toml_layers
 from tailrace.sampling import SampleSettings, sample_checks
 
 _CALL = "configure_logger(...)"
-_ENV_PREFIX = "TAILRACE_"
-# Read elsewhere by the test suite or by the shell, never settings: not reported as unknown.
-_ENV_FOREIGN = ("TAILRACE_TEST_", "TAILRACE_AUTO")
 
 _KAFKA_RECORD_LIMIT = 1_000_000
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,80}")
@@ -230,8 +228,8 @@ def load_with_origins(
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     return _joined(
         [
-            *_toml_layers(directory),
-            *_environment_layers(os.environ if environ is None else environ),
+            *toml_layers(directory),
+            *environment_layers(os.environ if environ is None else environ),
             (given, source),
         ]
     )
@@ -243,109 +241,23 @@ def load_file(path: Path) -> Config:
     Raises:
         ConfigError: as `load`; or the file cannot be read.
     """
-    return _joined([(_read_toml(path), str(path.absolute()))]).config
+    return _joined([(read_toml(path), str(path.absolute()))]).config
 
 
 def _joined(layers: Iterable[tuple[dict[str, Any], str]]) -> Loaded:
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer, origin in layers:
-        _check_keys(layer, Config, origin, "")
-        _merge(merged, layer, origins, origin, "")
+        check_keys(layer, Config, origin, "")
+        merge(merged, layer, origins, origin, "")
     try:
         config = msgspec.convert(merged, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(error, origins)) from error
+        raise ConfigError(explain(error, origins)) from error
     except UnicodeEncodeError as error:  # the environment may hold bytes that are not UTF-8
         raise ConfigError(f"a setting's value is not Unicode text: {error.object!r}; write it anew") from error
     _check_ranges(config, origins)
     return Loaded(config, origins)
-
-
-def _toml_layers(directory: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    project = directory / "pyproject.toml"
-    if project.is_file():
-        source = f"{project.absolute()} [tool.tailrace]"
-        tools = _read_toml(project).get("tool")
-        own = tools.get("tailrace", {}) if isinstance(tools, dict) else {}
-        if not isinstance(own, dict):
-            raise ConfigError(f"{source} is not a table; write its settings below it as key = value")
-        yield own, source
-    own_file = directory / "tailrace.toml"
-    if own_file.is_file():
-        yield _read_toml(own_file), str(own_file.absolute())
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415 - most processes have no such file
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise ConfigError(f"{path.absolute()} cannot be read: {error}") from error
-
-
-def _environment_layers(environ: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], str]]:
-    for name in sorted(environ):
-        if not name.startswith(_ENV_PREFIX) or name.startswith(_ENV_FOREIGN):
-            continue
-        layer: dict[str, Any] = {}
-        *parents, leaf = name.removeprefix(_ENV_PREFIX).lower().split("__")
-        inner = layer
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[leaf] = environ[name]
-        yield layer, f"environment variable {name}"
-
-
-def _check_keys(layer: Mapping[str, Any], struct: type[msgspec.Struct], source: str, path: str) -> None:
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-    for key, value in layer.items():
-        if key not in fields:
-            raise ConfigError(f"unknown setting {f'{path}{key}'!r} in {source}; {_nearest(key, fields, path)}")
-        nested = _struct_in(fields[key])
-        if nested:
-            for where, table in _tables(value):
-                _check_keys(table, nested, source, f"{path}{key}{where}.")
-
-
-def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:
-    """The kind of table that a field takes: by itself, as a list of them, or beside None."""
-    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        return annotation
-    return next(filter(None, map(_struct_in, get_args(annotation))), None)
-
-
-def _tables(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if isinstance(value, Mapping):
-        yield "", value
-    elif isinstance(value, list | tuple):
-        yield from ((f"[{number}]", each) for number, each in enumerate(value) if isinstance(each, Mapping))
-
-
-def _nearest(key: object, known: Iterable[str], path: str) -> str:
-    import difflib  # noqa: PLC0415 - for a wrong setting only
-
-    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-    return f"did you mean {path + close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
-
-
-def _merge(into: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, str], source: str, path: str) -> None:
-    for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key, {}), dict):
-            _merge(into.setdefault(key, {}), value, origins, source, f"{path}{key}.")
-        else:
-            into[key] = value
-            origins[f"{path}{key}"] = source  # keys of `redact.patterns` may be anything yet
-
-
-def _explain(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
-    reason, _, where = str(error).partition(" - at `$.")
-    key = where.rstrip("`")
-    setting = key.partition("[")[0]  # `redact.keys[0]` was given as `redact.keys`, or as keys below it
-    given = (source for name, source in origins.items() if name == setting or name.startswith(f"{setting}."))
-    source = next(given, "the settings")
-    return f"setting {key!r} from {source} is not valid: {reason}"
 
 
 def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
