@@ -9,12 +9,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.servers import Kafka, OpenSearch, Server, UnavailableError, jars
 from tests.servers.remote import Remote
 
 _SERVERS: dict[str, type[Server]] = {"kafka": Kafka, "opensearch": OpenSearch}
+
+
+# How long an example takes is no property of the code: a machine may be busy.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
