@@ -17,6 +17,7 @@ from tailrace.publish import ship
 from tailrace.registry import open_bus, open_store
 from tailrace.spool.directory import Lock
 from tailrace.store import Query
+from tailrace.store.reading import read_whole
 
 
 def start(code, *arguments, **options):
@@ -57,7 +58,7 @@ async def documents_in_store(config):
         found, query = [], Query(limit=500)
         while True:
             page = await store.search(query)
-            found += [await store.get(summary.run_id) for summary in page.runs]
+            found += [await read_whole(store, summary.run_id) for summary in page.runs]
             if page.next is None:
                 break
             query = msgspec.structs.replace(query, after=page.next)

@@ -12,6 +12,7 @@ from tailrace.spool.directory import REJECTED, all_in
 from tailrace.spool.frame import parse
 from tailrace.spool.tail import Tail
 from tailrace.store import Query
+from tailrace.store.reading import read_whole
 
 
 class Whereabouts(msgspec.Struct):
@@ -68,7 +69,7 @@ async def _stored(config):
         while True:
             page = await store.search(query)
             for summary in page.runs:
-                document = await store.get(summary.run_id)
+                document = await read_whole(store, summary.run_id)
                 found += [event.id for event in document.events.values() if event.type != PRODUCER_LOST]
             if page.next is None:
                 return found

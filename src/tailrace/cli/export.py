@@ -14,8 +14,10 @@ from tailrace.cli.output import write_json
 from tailrace.config import load
 from tailrace.document import Summary
 from tailrace.document.view import render
+from tailrace.errors import LongRunError
 from tailrace.store import Query, Store
 from tailrace.store.grammar import parse
+from tailrace.store.reading import read_pages
 
 _PAGE = 200
 
@@ -23,13 +25,25 @@ _PAGE = 200
 async def export(
     *query: Annotated[str, Parameter(help="As `tailrace runs` takes it; default: all runs.")],
 ) -> None:
-    """Write whole documents to stdout, one a line, newest run first: `tailrace export since:1d > runs.jsonl`."""
+    """Write whole documents to stdout, one a line, newest run first: `tailrace export since:1d > runs.jsonl`.
+
+    A run that is kept in pages takes several lines: its header, then its pages.
+    """
     wanted = parse(" ".join(query), now=time.time())
     async with current_store(load()) as store:
         async for summary in matching(store, wanted):
-            document = await store.get(summary.run_id)
-            if document is not None:  # else it was removed meanwhile
-                write_json(render(document))
+            await _write(store, summary.run_id)
+
+
+async def _write(store: Store, run_id: str) -> None:
+    try:
+        document = await store.get(run_id)
+        if document is not None:  # else it was removed meanwhile
+            write_json(render(document))
+    except LongRunError as error:
+        write_json(error.header)
+        async for page in read_pages(store, run_id, error.header):
+            write_json(render(page))
 
 
 async def matching(store: Store, query: Query) -> AsyncIterator[Summary]:

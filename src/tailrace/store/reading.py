@@ -1,13 +1,25 @@
-"""Reading a run of any length in bounded memory."""
+"""Reading a run of any length: page by page in bounded memory, or all of it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from tailrace.document import Document
+from tailrace.document import Document, join
 from tailrace.document.pages import PageInfo, contents
+from tailrace.document.restore import restore
 from tailrace.errors import LongRunError
 from tailrace.store import Store
+
+
+async def read_whole(store: Store, run_id: str) -> Document | None:
+    """The document of a run of any length, with all its events in memory; None if there is none of that id."""
+    try:
+        return await store.get(run_id)
+    except LongRunError as error:
+        document = restore(error.header)
+        async for page in read_pages(store, run_id, error.header):
+            document = join(document, page)
+        return document
 
 
 async def read_pages(store: Store, run_id: str, header: bytes) -> AsyncIterator[Document]:

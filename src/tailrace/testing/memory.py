@@ -16,6 +16,7 @@ from tailrace.consumer import find_consumer
 from tailrace.document.view import render
 from tailrace.registry import open_bus, open_store
 from tailrace.store import Query, Store
+from tailrace.store.reading import read_whole
 
 _numbers = itertools.count(1)
 
@@ -50,7 +51,7 @@ class InMemory:
     async def documents(self) -> list[dict[str, Any]]:
         """The stored documents, as `tailrace show -o json` prints them, oldest run first; at most 500."""
         page = await self.store.search(Query(limit=500))
-        stored = [await self.store.get(summary.run_id) for summary in reversed(page.runs)]
+        stored = [await read_whole(self.store, summary.run_id) for summary in reversed(page.runs)]
         return [msgspec.json.decode(render(document)) for document in stored if document is not None]
 
 

@@ -21,6 +21,7 @@ from tailrace.document.view import render
 from tailrace.event import Event, decode, types
 from tailrace.registry import open_bus, open_store
 from tailrace.store import Query
+from tailrace.store.reading import read_whole
 from tailrace_consumers.sample.outcomes import share
 from tests.system.consumers.feed import AsDocuments, Input, as_events
 from tests.system.consumers.load import WORKFLOW, Agents
@@ -163,12 +164,12 @@ async def stored(config: Config, runs: Iterable[str] = ()) -> dict[str, Document
     query = Query(limit=500)
     async with aclosing(open_store(config)) as store:
         for run in runs:
-            if document := await store.get(run):
+            if document := await read_whole(store, run):
                 found[run] = document
         while True:
             page = await store.search(query)
             for summary in page.runs:
-                document = await store.get(summary.run_id)
+                document = await read_whole(store, summary.run_id)
                 assert document is not None
                 found[summary.run_id] = document
             if page.next is None:
