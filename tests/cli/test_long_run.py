@@ -52,6 +52,12 @@ def test_json_of_a_long_run_is_its_header_and_then_each_page(tailrace, long_run)
     assert json.loads(listed)["counts"] == json.loads(header)["counts"] == counts
 
 
+def test_a_long_run_is_exported_as_its_header_and_its_pages(tailrace, long_run):
+    result = tailrace("export")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == tailrace("show", RUN, "-o", "json").stdout
+
+
 @pytest.mark.parametrize(("number", "pages"), [("0", "2 pages"), ("3", "2 pages")])
 def test_a_page_that_a_long_run_does_not_have_is_named(tailrace, long_run, number, pages):
     result = tailrace("show", RUN, "--page", number)

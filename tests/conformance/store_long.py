@@ -19,7 +19,7 @@ from tailrace.document.view import render
 from tailrace.errors import LongRunError
 from tailrace.event import types
 from tailrace.store import Query
-from tailrace.store.reading import read_pages
+from tailrace.store.reading import read_pages, read_whole
 from tests.store.runs import Producer, producer, run, run_id
 
 DERIVED = ["state", "final_status", "workflow_name", "agents", "counts", "tokens", "cost_usd", "integrity", "end_time"]
@@ -63,6 +63,7 @@ class LongRunConformance:
         pieces, document = await pieces_of(other, made.run)
         assert len(pieces) > 4
         assert render(document) == render(made.document())
+        assert render(await read_whole(other, made.run)) == render(made.document())
         assert all(weight(restore(page)) <= pages.PAGE_BYTES for page in pieces[1:])
 
     async def test_the_header_of_a_long_run_says_what_its_document_would(self, store, small_pages):
