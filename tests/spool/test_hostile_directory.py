@@ -17,8 +17,9 @@ from tailrace.publish import ship
 from tailrace.spool import About
 from tailrace.spool.append import Spool
 from tailrace.spool.cursor import read_cursor, write_cursor
-from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect
+from tailrace.spool.directory import SpoolDirectory, all_in, inspect
 from tailrace.spool.frame import NO_SPAN, pack
+from tailrace.spool.lock import Lock
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail
 

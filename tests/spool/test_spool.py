@@ -14,8 +14,9 @@ from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
 from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.cursor import read_cursor
-from tailrace.spool.directory import Lock, SpoolDirectory, all_in, inspect
+from tailrace.spool.directory import SpoolDirectory, all_in, inspect
 from tailrace.spool.frame import NO_SPAN, pack
+from tailrace.spool.lock import Lock
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail
 

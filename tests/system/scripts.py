@@ -15,7 +15,7 @@ from tailrace.consumer import find_consumer
 from tailrace.document.view import render
 from tailrace.publish import ship
 from tailrace.registry import open_bus, open_store
-from tailrace.spool.directory import Lock
+from tailrace.spool.lock import Lock
 from tailrace.store import Query
 from tailrace.store.reading import read_whole
 

@@ -16,7 +16,7 @@ from tailrace.config import Config
 from tailrace.consumer import find_consumer
 from tailrace.errors import TailraceError
 from tailrace.registry import open_bus, open_store
-from tailrace.spool.directory import Lock
+from tailrace.spool.lock import Lock
 from tailrace.sqlite import path_of
 from tailrace.store import Store
 

@@ -32,7 +32,8 @@ from tailrace.publish.sweep import publish_lost, sweep
 from tailrace.registry import open_bus
 from tailrace.spool import files
 from tailrace.spool.cursor import read_cursor, write_cursor
-from tailrace.spool.directory import Lock, SpoolDirectory, all_in
+from tailrace.spool.directory import SpoolDirectory, all_in
+from tailrace.spool.lock import Lock
 from tailrace.spool.shipped import Notice, Shipped, read
 from tailrace.spool.tail import Tail
 
@@ -62,6 +63,7 @@ def main(told: bytes) -> None:
         sys.exit(f"{type(error).__name__}: {error}")
     if not _has_taken(lock):
         return  # another one was quicker
+    lock.outlive()
     _name_itself(lock, b"")  # until it is known: not the one before
     if os.fork():
         os._exit(0)  # who waits for this process is told that its child has begun

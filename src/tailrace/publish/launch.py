@@ -15,8 +15,9 @@ import msgspec
 
 from tailrace.config import Config, environment_for_child
 from tailrace.errors import TailraceError
+from tailrace.forking import unforked
 from tailrace.spool import files
-from tailrace.spool.directory import Lock
+from tailrace.spool.lock import Lock
 
 _PROGRAM = """\
 import json, sys
@@ -83,10 +84,10 @@ class Companionship:
 
     def is_there(self) -> bool:
         """Whether one lives. Also true where nobody can tell."""
-        if self._lock.acquire(shared=True):
+        with unforked:  # a child would take the lock for the companion, whom it then kept out
+            is_free = self._lock.acquire(shared=True)
             self._lock.release()
-            return False
-        return self._lock.path.parent.exists()
+        return not is_free and self._lock.path.parent.exists()
 
     def ensure(self) -> bool:
         """Start one if there is none; whether it was needed. Returns when it has begun; blocks for some 0.1 s.

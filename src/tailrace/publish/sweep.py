@@ -17,8 +17,9 @@ from tailrace.publish.pace import BESIDE, Pace
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper, record_of
 from tailrace.spool import files
-from tailrace.spool.directory import Lock, SpoolDirectory, all_in, end_of, remove_half_made
+from tailrace.spool.directory import SpoolDirectory, all_in, end_of, remove_half_made
 from tailrace.spool.frame import WHOLE, Frame, Route
+from tailrace.spool.lock import Lock
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import SETTLE_SECONDS, Tail
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
 from tailrace.spool import files, segment
-from tailrace.spool.directory import ASIDE, Lock, create
+from tailrace.spool.directory import ASIDE, create
 from tailrace.spool.runs import RunNotes
 
 _ASIDE_BYTES = 64 << 10
@@ -279,10 +279,6 @@ class Spool:
     def _unlock(self) -> None:
         self.ship_lock.release()
         self._owner.release()
-
-    @property
-    def owner_lock(self) -> Lock:
-        return self._owner
 
     def _write_to_next(self, frame: bytes) -> None:
         with self._turn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import stat
@@ -18,6 +17,7 @@ from tailrace.event.ids import time_text
 from tailrace.spool import VERSION, About, SpoolInfo, files
 from tailrace.spool.cursor import read_cursor
 from tailrace.spool.frame import MAGIC, parse
+from tailrace.spool.lock import Lock
 
 _SEGMENT = "segment-"
 _SUFFIX = ".frames"
@@ -120,49 +120,6 @@ class SpoolDirectory:
                 with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                     path.unlink()
             self.path.rmdir()
-
-
-class Lock:
-    """An flock on a file: freed by the kernel when its holder dies. Not inherited through exec."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd = -1
-
-    def acquire(self, *, shared: bool = False) -> bool:
-        """Take the lock if it is free; never waits. False also where the file cannot be opened.
-
-        `shared`: only to see whether it is free; those who look do not see one another.
-        """
-        try:
-            fd = files.open_to_append(self.path)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            return False
-        self._fd = fd
-        if self.is_named():
-            return True
-        self.release()  # deleted meanwhile: a lock on nothing
-        return False
-
-    def is_named(self) -> bool:
-        """Whether the file that is locked still has its name, or nobody can tell."""
-        try:
-            return os.path.samestat(os.fstat(self._fd), self.path.lstat())
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-
-    def release(self) -> None:
-        """Close the file. In a forked child this leaves the parent's lock held, as an unlock would not."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
 
 def create(root: Path, producer: str, publish: str, companion: str = "") -> tuple[SpoolDirectory, Lock, Lock]:
