@@ -31,7 +31,7 @@ async def sweep(config: Config, bus: Bus, pace: Pace = BESIDE) -> ShipReport:
         remove_half_made(config.spool_path)
         for directory in all_in(config.spool_path):
             lock = Lock(directory.ship_lock)
-            if directory.is_there() and lock.acquire():
+            if directory.is_there() and not _has_companion(directory) and lock.acquire():
                 try:
                     await _try_one(directory, config, bus, pace, report)
                 finally:
@@ -39,6 +39,12 @@ async def sweep(config: Config, bus: Bus, pace: Pace = BESIDE) -> ShipReport:
     except OSError as error:
         report.errors.append(f"{config.spool_path}: {error}")
     return report
+
+
+def _has_companion(directory: SpoolDirectory) -> bool:
+    """Whether a live producer sees to it that a companion ships its spool, which counts what it ships."""
+    about = directory.about()
+    return about is not None and bool(about.companion) and directory.owner_is_alive()
 
 
 async def _try_one(directory: SpoolDirectory, config: Config, bus: Bus, pace: Pace, report: ShipReport) -> None:

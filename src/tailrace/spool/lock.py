@@ -49,9 +49,9 @@ class Lock:
 
     def release(self) -> None:
         """Close the file. In a forked child this leaves the parent's lock held, as an unlock would not."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1  # in this order: a child that is forked in between must not close it again
+        if fd >= 0:
+            os.close(fd)
 
     def outlive(self) -> None:
         """Have a child that is forked from now on hold the lock, too, until it ends."""
