@@ -11,9 +11,7 @@ from tests.system.scripts import run, start, stored_documents
 
 pytestmark = pytest.mark.anyio
 
-SERVICE = """
-import json, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+WRITER = """
 import tailrace
 
 log = tailrace.get_logger()
@@ -26,6 +24,13 @@ def spell(text):
 def write(text):
     log.info("writing")
     return spell(text)
+"""
+
+SERVICE = (
+    WRITER
+    + """
+import json, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
@@ -42,6 +47,7 @@ for _ in range(int(sys.argv[1])):
     server.handle_request()
 print(json.dumps(log.stats().inbound_rejected), flush=True)
 """
+)
 
 CALLER = """
 import sys
@@ -144,21 +150,11 @@ with log.run() as run, run.iteration() as it, it.interaction("planner") as turn:
 assert log.close(20)
 """
 
-RECEIVER = """
+RECEIVER = (
+    WRITER
+    + """
 import sys
 from confluent_kafka import Consumer
-import tailrace
-
-log = tailrace.get_logger()
-
-@tailrace.action
-def spell(text):
-    return text.upper()
-
-@tailrace.agent("writer")
-def write(text):
-    log.info("writing")
-    return spell(text)
 
 consumer = Consumer({
     "bootstrap.servers": sys.argv[1], "group.id": sys.argv[2], "auto.offset.reset": "earliest",
@@ -174,6 +170,7 @@ for _ in range(2):
 consumer.close()
 assert log.close(20)
 """
+)
 
 
 async def test_two_processes_joined_by_a_kafka_header_give_one_document(kafka_url, prefix, monkeypatch):
