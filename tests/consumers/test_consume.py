@@ -172,13 +172,17 @@ async def test_while_a_process_runs_the_stages_another_leaves_them_to_it(tmp_pat
     config = config_of(tmp_path / ".tailrace")
     with consume(tmp_path, "all", aggregate__live_after="0") as process:
         try:
-            read_until(process, "stage=index")
+            await publish(config, *FINE)
+            with anyio.fail_after(40):
+                while await stored(config, "fine") != expected(*FINE):  # then each of its stages reads for its group
+                    assert process.poll() is None
+                    await anyio.sleep(0.02)
             await publish(config, *OPEN)
             progress = await find_consumer("all")(config, until="caught_up")
         finally:
             process.kill()
     assert [(each.received, each.lag) for each in progress] == [(0, 0), (0, 0), (0, 0)]
-    assert await stored(config, "open") == expected(*OPEN)
+    assert await stored(config, "fine", "open") == expected(*FINE, *OPEN)
 
 
 async def test_metrics_are_served_while_it_runs_and_readiness_follows_the_store(tmp_path):

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 
 import msgspec
@@ -261,13 +260,13 @@ def test_a_payload_without_secrets_comes_back_byte_for_byte(fields):
         *("\\", '"', "\n", " ", "[", "a", "é", "token: str ", "<password>"),
     ],
 )
+@pytest.mark.timeout(30)  # takes about 0.3 s when alone on the machine, and one of quadratic time minutes
 def test_a_hostile_megabyte_takes_no_longer_than_its_length(unit):
     body = (unit * (1_000_000 // len(unit)))[:1_000_000]
-    for text in (body, f"password: {body} {TOKENS[1][1]}", f"{' '.join(secret for _, secret in TOKENS)} {body}("):
-        data = encode({"input_data": text})
-        began = time.thread_time()
-        builtin().redact(data)
-        assert time.thread_time() - began < 0.5  # about 0.1 when alone on the machine; a quadratic one takes minutes
+    secrets = [secret for _, secret in TOKENS]
+    for text in (body, f"password: {body} {secrets[1]}", f"{' '.join(secrets)} {body}("):
+        masked = builtin().redact(encode({"input_data": text})).decode()
+        assert not any(secret in masked for secret in secrets)
 
 
 def test_of_a_text_with_more_than_ten_thousand_keys_the_rest_is_masked():
@@ -309,12 +308,10 @@ class TestOwn:
         with pytest.raises(ConfigError, match=r"redact\.patterns\.mine"):
             redactor(patterns={"mine": bad})
 
+    @pytest.mark.timeout(30)
     def test_no_own_pattern_can_hang_the_caller(self):
         hostile = redactor(patterns={"redos": "(a+)+b", "many": "[ac]"})
-        data = encode({"x": "a" * 1_000_000})
-        began = time.thread_time()
-        assert hostile.redact(data) == encode({"x": "[redacted:many]"})
-        assert time.thread_time() - began < 0.5
+        assert hostile.redact(encode({"x": "a" * 1_000_000})) == encode({"x": "[redacted:many]"})
 
     @pytest.mark.parametrize(
         "written", ["cardNumber", "card_number", "Card Number", "CARD-NUMBER", "user.card_number", "cardNumbers"]
