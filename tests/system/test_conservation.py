@@ -2,21 +2,19 @@
 
 Of each process: calls = accepted + dropped. Of all: accepted = stored + in topics + on the spool + put aside or
 dead-lettered, as sets of events: before anybody has looked after what they left, and after the pipeline has run.
-Each process writes what it counted into the file `told` behind its last call, so that its end cannot change it.
+Each process writes what it counted into the file `told` (`tests/system/whereabouts.py`) behind its last call, so that
+its end cannot change it.
 """
 
-import json
 import os
 import random
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from tailrace.config import load
-from tests.system.scripts import companions_gone, run, spools, start, stored_documents
-from tests.system.whereabouts import whereabouts
+from tests.system.scripts import run, start
+from tests.system.whereabouts import conserved
 
 pytestmark = pytest.mark.anyio
 
@@ -37,33 +35,8 @@ def work(count=50, **fields):
 """
 
 
-def accepted_calls():
-    """Of all processes, after checking each one's count. The last report of a process is the one that holds."""
-    last = {report[0]: report[1:] for report in map(json.loads, Path("told").read_text().splitlines())}
-    for calls, accepted, dropped in last.values():
-        assert calls == accepted + sum(dropped.values())
-        assert dropped == {}
-    return sum(accepted for _, accepted, _ in last.values())
-
-
 def publishing(way):
     return {**os.environ, "TAILRACE_PUBLISH": way}
-
-
-async def conserved(*, under_way=0):
-    """Check the equation twice, for processes that have ended. `under_way`: calls that may have gone untold."""
-    await companions_gone()
-    told, config = accepted_calls(), load()
-    assert told > 0
-    left = await whereabouts(config)
-    assert told <= len(left.kept) <= told + under_way
-    documents = await stored_documents()
-    after = await whereabouts(config)
-    assert after.stored == left.kept
-    assert (after.spool, after.rejected, after.dead, after.doubled) == (set(), set(), 0, 0)
-    assert spools() == []
-    assert all(document["integrity"]["gaps"] == {} for document in documents)
-    return documents
 
 
 ENDINGS = {

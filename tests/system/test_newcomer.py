@@ -36,7 +36,8 @@ DEATHS = {
 def ended(command, program, **variables):
     """(exit code, stdout, stderr) of the program as the file `agent.py`, which tracebacks name."""
     Path("agent.py").write_text(program, encoding="utf-8")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **variables})
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -1,10 +1,16 @@
-"""Where the events of a pipeline stand at one moment: on the spool, in topics, put aside, dead-lettered, stored."""
+"""Where the events of a pipeline stand at one moment: on the spool, in topics, put aside, dead-lettered, stored.
 
+Processes append to the file `told` what they have counted: [pid, calls, accepted, dropped], a line each.
+"""
+
+import json
 from contextlib import aclosing
+from pathlib import Path
 
 import msgspec
 
 from tailrace.bus.topics import Topics
+from tailrace.config import load
 from tailrace.event import decode
 from tailrace.event.types import PRODUCER_LOST
 from tailrace.registry import open_bus, open_store
@@ -13,6 +19,7 @@ from tailrace.spool.frame import parse
 from tailrace.spool.tail import Tail
 from tailrace.store import Query
 from tailrace.store.reading import read_whole
+from tests.system.scripts import companions_gone, spools, stored_documents
 
 
 class Whereabouts(msgspec.Struct):
@@ -74,3 +81,31 @@ async def _stored(config):
             if page.next is None:
                 return found
             query = msgspec.structs.replace(query, after=page.next)
+
+
+def accepted_calls():
+    """Of all processes, after checking each one's count. The last report of a process is the one that holds."""
+    last = {report[0]: report[1:] for report in map(json.loads, Path("told").read_text().splitlines())}
+    for calls, accepted, dropped in last.values():
+        assert calls == accepted + sum(dropped.values())
+        assert dropped == {}
+    return sum(accepted for _, accepted, _ in last.values())
+
+
+async def conserved(*, under_way=0):
+    """Check twice, for processes that have ended, that what they accepted is somewhere once; gives the documents.
+
+    `under_way`: calls that may have gone untold.
+    """
+    await companions_gone()
+    told, config = accepted_calls(), load()
+    assert told > 0
+    left = await whereabouts(config)
+    assert told <= len(left.kept) <= told + under_way
+    documents = await stored_documents()
+    after = await whereabouts(config)
+    assert after.stored == left.kept
+    assert (after.spool, after.rejected, after.dead, after.doubled) == (set(), set(), 0, 0)
+    assert spools() == []
+    assert all(document["integrity"]["gaps"] == {} for document in documents)
+    return documents

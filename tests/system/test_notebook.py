@@ -1,0 +1,81 @@
+"""A notebook: one process whose program comes cell by cell, with a loop that runs already and exceptions that end nothing.
+
+The cells are executed by nbclient in a real kernel, as `jupyter execute` does.
+"""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+
+from tailrace.config import load
+from tests.system.whereabouts import conserved, whereabouts
+
+pytestmark = pytest.mark.anyio
+
+CONFIGURE = 'import tailrace\nlog = tailrace.configure_logger("notebook")'
+CELLS = [
+    CONFIGURE,
+    'log.start_interaction("planner", input_data="Where is order 17?")',
+    'log.log_action("lookup_order", {"order": 17}, {"status": "shipped"})',
+    'import asyncio\nawait asyncio.sleep(0)\nlog.log_action("chat", "Say it.")',
+    'raise LookupError("order 18")',
+    CONFIGURE,  # somebody goes back to the first cell
+    'log.end_interaction("Order 17 was shipped.")',
+    'async with log.run(session="c-18") as run, run.interaction("critic"):\n    1 / 0',
+    "async def turn(number):\n"
+    "    async with log.run(number=number):\n"
+    '        await asyncio.sleep(0); log.log_action("step", number)\n'
+    "done = await asyncio.gather(*map(turn, range(3)))",
+]
+TELL = (
+    "import json, os\n"
+    "stats = log.stats()\n"
+    'open("told", "a").write(json.dumps([os.getpid(), stats.calls, stats.accepted, stats.dropped]) + "\\n")'
+)
+RAISED = {4: "LookupError", 7: "ZeroDivisionError"}
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_machine(monkeypatch, tmp_path):
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+
+
+def notebook(*cells):
+    """The notebook and what executes it; errors of a cell are its output, as for somebody who sits before it."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    return made, NotebookClient(made, timeout=60, kernel_name="python3", allow_errors=True)
+
+
+def check(cells, documents):
+    """Cells have no output but their own exception; the documents hold what the cells said, each thing once."""
+    for number, cell in enumerate(cells):
+        assert [output.get("ename") for output in cell.outputs] == ([RAISED[number]] if number in RAISED else [])
+    first, second, *turns = documents
+    assert [first["state"], second["state"]] == ["abandoned", "complete"]  # no cell ends the first one's run
+    (turn,) = first["interactions"]
+    assert (turn["agent_name"], turn["output_data"]) == ("planner", "Order 17 was shipped.")
+    assert [action["action_name"] for action in turn["actions"]] == ["lookup_order", "chat"]
+    assert first["errors"] == []  # the exception left no block
+    assert second["final_status"] == "failed"
+    (error,) = second["errors"]
+    assert error["exception"]["type"] == "ZeroDivisionError"
+    assert "1 / 0" in error["exception"]["traceback"]  # the line of a cell is in no file
+    assert sorted(turn["fields"]["number"] for turn in turns) == [0, 1, 2]
+    assert all(turn["integrity"]["complete"] and len(turn["actions"]) == 1 for turn in turns)
+
+
+async def test_a_notebook_whose_kernel_is_shut_down_leaves_every_event_once():
+    made, client = notebook(*CELLS, TELL)
+    await client.async_execute()
+    left = await whereabouts(load())
+    assert left.spool == set()  # the kernel's exit shipped them
+    check(made.cells[:-1], await conserved())
+
+
+async def test_a_notebook_whose_kernel_is_killed_leaves_every_event_once():
+    made, client = notebook(*CELLS, TELL, "import signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(DeadKernelError):
+        await client.async_execute()
+    check(made.cells[:-2], await conserved())
