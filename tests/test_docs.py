@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import msgspec
@@ -54,15 +57,121 @@ def test_every_python_block_is_run_by_one_of_these_tests():
     assert len(LOGGING) + len(SUBSCRIBING) == len(blocks("python"))
 
 
-@pytest.mark.anyio
-async def test_show_prints_the_tree_of_the_first_example():
-    run(LOGGING[0])
-    (document,) = await stored_documents()
-    shown = subprocess.run(
-        [EXECUTABLE, "show", document["run_id"][-8:]], capture_output=True, text=True, check=True, encoding="utf-8"
-    )
-    (written,) = (block for block in blocks("text") if "run 01" in block)
-    assert without_times(shown.stdout) == without_times(written)
+class Newcomer:
+    """Does what the first sections of README say, in their order, in a fresh clone; knows what each step must show."""
+
+    def __init__(self, clone):
+        self.clone, self.bin = clone, clone / ".venv" / "bin"
+        self.shown, self.run, self.seen = "", "", []
+        """What the last command printed; the run of the last program; what has been done."""
+
+    def do(self, *command, **variables):
+        path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, **variables, "PATH": path}
+        done = subprocess.run(
+            command, cwd=self.clone, env=environment, check=False, capture_output=True, text=True, encoding="utf-8"
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
+        return done.stdout
+
+    def install(self):
+        """Leave in `.venv` what pip would, without fetching it: this environment, with the clone's own modules."""
+        venv.create(self.clone / ".venv")
+        packages = sysconfig.get_path("purelib", vars={"base": str(self.clone / ".venv")})
+        paths = [self.clone / "src", self.clone / "consumers", sysconfig.get_path("purelib")]
+        Path(packages, "installed.pth").write_text("".join(f"{path}\n" for path in paths))
+        script = f"#!{self.bin / 'python'}\nimport sys\nfrom tailrace.cli import main\nsys.exit(main())\n"
+        (self.bin / "tailrace").write_text(script)
+        (self.bin / "tailrace").chmod(0o755)
+        for step in ("made", "demo", "test"):  # so `make` finds these steps done
+            (self.clone / ".venv" / f"{step}.stamp").touch()
+        origin = self.do(
+            "python", "-c", "import tailrace, tailrace_consumers as c; print(tailrace.__file__, c.__file__)"
+        )
+        assert all(path.startswith(str(self.clone)) for path in origin.split())
+
+    def newest_run(self, workflow):
+        """Its id, by `tailrace runs`; it must be of that workflow."""
+        newest = json.loads(self.do("tailrace", "runs", "-o", "json").splitlines()[0])
+        assert (newest["workflow_name"], newest["final_status"]) == (workflow, "completed")
+        return newest["run_id"]
+
+    def command(self, line):
+        words = shlex.split(line, comments=True)
+        match words:
+            case ["pip", "install", ".[cli]"]:
+                self.install()
+            case ["make", "demo"]:
+                self.shown = self.do(*words)
+                assert self.shown.startswith("research-team  completed")
+                assert self.newest_run("research-team") in self.shown
+            case ["make", "test"]:
+                # One file, for all of them would come here again.
+                self.shown = self.do(*words, PYTEST_ADDOPTS="tests/test_consumer.py")
+                assert re.search(r"\d+ passed in", self.shown)
+            case ["tailrace", "runs"]:
+                self.shown = self.do(*words)
+                assert self.run[-8:] in self.shown
+            case ["tailrace", "show", run] if run == "RUN" or re.fullmatch("[0-9a-f]{8}", run):
+                self.shown = self.do("tailrace", "show", self.run[-8:])
+                assert self.shown.startswith("support-bot  completed")
+            case _:
+                pytest.fail(f"README tells to run {line!r}, and this test does not know what that should show")
+        self.seen.append(" ".join(words[:2]))
+
+    def block(self, language, text):
+        match language:
+            case "sh":
+                for line in text.splitlines():
+                    self.command(line)
+            case "python":
+                (self.clone / "agent.py").write_text(text, encoding="utf-8")
+                assert self.do("python", "agent.py") == ""
+                self.run = self.newest_run("support-bot")
+                if "logs_dir" in text:
+                    (left,) = (self.clone / "logs").iterdir()
+                    assert re.fullmatch(rf"support-bot_\d{{8}}_\d{{6}}_{self.run[-8:]}\.json", left.name)
+                    assert json.loads(left.read_text())["run_id"] == self.run
+                self.seen.append("a script")
+            case "text":
+                assert without_times(self.shown) == without_times(text)
+                self.seen.append("its tree")
+            case _:
+                pytest.fail(f"README has a block of {language!r} here, and this test does not know what that is for")
+
+
+def steps(text):
+    """The blocks (language, text), and between them the commands in the prose ("command", line), in their order."""
+    fenced = r"^```(?P<language>\w*)\n(?P<text>.*?)^```"
+    quoted = r"(?<!`)`(?P<line>(?:[\w./]*/)?(?:cd|docker|git|make|pip|pytest|python3?|tailrace|uv) [^`]+)`"
+    for found in re.finditer(f"{fenced}|{quoted}", text, re.MULTILINE | re.DOTALL):
+        if found["line"]:
+            yield "command", " ".join(found["line"].split())
+        else:
+            yield found["language"], found["text"]
+
+
+def test_the_first_sections_followed_word_by_word_in_a_fresh_clone(tmp_path):
+    subprocess.run(["git", "clone", "--quiet", "--local", ROOT, tmp_path / "tailrace"], check=True)
+    readme = (tmp_path / "tailrace" / "README.md").read_text(encoding="utf-8")
+    newcomer = Newcomer(tmp_path / "tailrace")
+    for kind, text in steps(section(readme, "Install") + section(readme, "A run")):
+        if kind == "command":
+            newcomer.command(text)
+        else:
+            newcomer.block(kind, text)
+    shown = ["a script", "tailrace runs", "tailrace show", "its tree"]
+    assert newcomer.seen == ["pip install", "make demo", "make test", *shown, "a script", "a script", "tailrace show"]
+
+
+@pytest.mark.parametrize(
+    "text", ["`tailrace show`", "Then `make bench` it.", "```sh\nrm -r /\n```", "```c\nint x;\n```"]
+)
+def test_a_step_that_is_not_known_is_not_passed_over(text, tmp_path):
+    ((kind, step),) = steps(text)
+    newcomer = Newcomer(tmp_path)
+    with pytest.raises(pytest.fail.Exception, match="does not know"):
+        newcomer.command(step) if kind == "command" else newcomer.block(kind, step)
 
 
 def without_times(tree):

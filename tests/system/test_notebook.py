@@ -1,4 +1,4 @@
-"""A notebook: one process whose program comes cell by cell, with a loop that runs already and exceptions that end nothing.
+"""A notebook: a program that comes cell by cell, in a loop that runs already, with exceptions that end nothing.
 
 The cells are executed by nbclient in a real kernel, as `jupyter execute` does.
 """
@@ -23,10 +23,13 @@ CELLS = [
     CONFIGURE,  # somebody goes back to the first cell
     'log.end_interaction("Order 17 was shipped.")',
     'async with log.run(session="c-18") as run, run.interaction("critic"):\n    1 / 0',
-    "async def turn(number):\n"
-    "    async with log.run(number=number):\n"
-    '        await asyncio.sleep(0); log.log_action("step", number)\n'
-    "done = await asyncio.gather(*map(turn, range(3)))",
+    """
+async def turn(number):
+    async with log.run(number=number):
+        await asyncio.sleep(0)
+        log.log_action("step", number)
+done = await asyncio.gather(*map(turn, range(3)))
+""",
 ]
 TELL = (
     "import json, os\n"

@@ -5,19 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
-import pytest
 
 from tests.servers.ports import PortLease
 from tests.system.scripts import spools
 from tests.system.whereabouts import conserved
-
-pytestmark = pytest.mark.anyio
 
 APP = """
 import asyncio, json, os
@@ -82,30 +80,32 @@ class Server:
         """All at once: a thread each waits for the answer."""
         return [self.threads.submit(self.get, path) for path in paths]
 
-    async def stop(self):
+    def stop(self):
         self.process.terminate()
-        await until(lambda: self.process.poll() is not None)
+        self.process.wait(30)
 
 
-async def until(check):
-    with anyio.fail_after(30):
-        while not (found := check()):  # noqa: ASYNC110 - other processes tell of nothing
-            await anyio.sleep(0.01)
+def until(check):
+    """Poll another process's work: `check()` until it holds."""
+    deadline = time.monotonic() + 30
+    while not (found := check()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     return found
 
 
-@asynccontextmanager
-async def served(*options):
+@contextmanager
+def served(*options):
     """The application in the current directory, answering; at the end none of its processes is left."""
     Path("app.py").write_text(APP)
     lease = PortLease(range(31_000, 32_000))
     command = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(lease.port), *options]
     with Path("server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: ASYNC220
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         with ThreadPoolExecutor(200) as threads:
             server = Server(lease.port, process, threads)
-            await until(lambda: server.get("/loop/0"))
+            until(lambda: server.get("/loop/0"))
             yield server
     finally:
         with suppress(ProcessLookupError):
@@ -132,49 +132,49 @@ def check(server, documents):
     return [*by_run.values()]
 
 
-async def both_workers_answer(server):
+def both_workers_answer(server):
     while len({answer["pid"] for answer in server.answered}) < 2:
         for asked in server.ask(*["/loop/0"] * 20):
             asked.result()
 
 
-async def test_two_hundred_requests_to_two_workers_that_are_then_terminated():
-    async with served("--workers", "2") as server:
-        await both_workers_answer(server)
+def test_two_hundred_requests_to_two_workers_that_are_then_terminated():
+    with served("--workers", "2") as server:
+        both_workers_answer(server)
         paths = [f"/{'loop' if number % 2 else 'thread'}/{number}" for number in range(200)]
         assert all(asked.result() for asked in server.ask(*paths))
-        await server.stop()
-    assert check(server, await conserved()) == []
+        server.stop()
+    assert check(server, anyio.run(conserved)) == []
 
 
-async def test_a_worker_that_is_killed_in_the_middle_of_requests():
-    async with served("--workers", "2") as server:
-        await both_workers_answer(server)
+def test_a_worker_that_is_killed_in_the_middle_of_requests():
+    with served("--workers", "2") as server:
+        both_workers_answer(server)
         assert all(asked.result() for asked in server.ask(*(f"/loop/{number}" for number in range(100))))
         reports = Path("told").read_text().count("\n")
         asked = server.ask(*(f"/loop/{number}?held=true" for number in range(100, 200)))
-        await until(lambda: Path("told").read_text().count("\n") == reports + 100)
+        until(lambda: Path("told").read_text().count("\n") == reports + 100)
         victim = json.loads(Path("told").read_text().splitlines()[-1])[0]  # one that holds a request
         os.kill(victim, signal.SIGKILL)
         Path("gate").touch()
         answers = [each.result() for each in asked]
-        await server.stop()
+        server.stop()
     unanswered = [number for number, answer in enumerate(answers, 100) if answer is None]
     assert unanswered
     assert victim not in {answer["pid"] for answer in answers if answer}
-    left = check(server, await conserved())
+    left = check(server, anyio.run(conserved))
     assert sorted(document["fields"]["number"] for document in left) == unanswered
     assert {document["state"] for document in left} == {"abandoned"}
 
 
-async def test_a_reloaded_application_goes_on_where_its_last_process_was_closed_out():
-    async with served("--reload", "--reload-delay", "0.05") as server:
+def test_a_reloaded_application_goes_on_where_its_last_process_was_closed_out():
+    with served("--reload", "--reload-delay", "0.05") as server:
         assert all(asked.result() for asked in server.ask(*(f"/loop/{number}" for number in range(50))))
         (before,) = spools()
         Path("app.py").write_text(APP.replace("VERSION = 1", "VERSION = 2"))
-        await until(lambda: server.get("/thread/0")["version"] == 2)
+        until(lambda: server.get("/thread/0")["version"] == 2)
         assert all(asked.result() for asked in server.ask(*(f"/loop/{number}" for number in range(50, 100))))
-        await until(lambda: before not in spools())  # the new process has shipped what the old one left
-        await server.stop()
+        until(lambda: before not in spools())  # the new process has shipped what the old one left
+        server.stop()
     assert len({answer["pid"] for answer in server.answered}) == 2
-    assert check(server, await conserved()) == []
+    assert check(server, anyio.run(conserved)) == []
