@@ -21,7 +21,6 @@ FIRST_CALL = "import os, signal, tailrace; tailrace.get_logger('agent').info('be
 DEATHS = {
     "raises behind install": (AS_A_SCRIPT, INSTALL, "raise RuntimeError('no API key')"),
     "misspells a name behind install": (AS_A_SCRIPT, INSTALL, "answer = qestion"),
-    "misspells a module behind install": (AS_A_SCRIPT, INSTALL, "import opnai"),
     "chains exceptions behind install": (
         AS_A_SCRIPT,
         INSTALL,

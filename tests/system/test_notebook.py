@@ -13,7 +13,8 @@ from tests.system.whereabouts import conserved, whereabouts
 
 pytestmark = pytest.mark.anyio
 
-CONFIGURE = 'import tailrace\nlog = tailrace.configure_logger("notebook")'
+# WARNING, since the kernel logs its own end, when nobody can tell any more what was counted.
+CONFIGURE = 'import tailrace\ntailrace.install("WARNING")\nlog = tailrace.configure_logger("notebook")'
 CELLS = [
     CONFIGURE,
     'log.start_interaction("planner", input_data="Where is order 17?")',
@@ -22,6 +23,8 @@ CELLS = [
     'raise LookupError("order 18")',
     CONFIGURE,  # somebody goes back to the first cell
     'log.end_interaction("Order 17 was shipped.")',
+    'await asyncio.sleep(0)\nlog.start_interaction("critic")',
+    'log.info("behind the cell that was a task")',
     'async with log.run(session="c-18") as run, run.interaction("critic"):\n    1 / 0',
     """
 async def turn(number):
@@ -36,7 +39,7 @@ TELL = (
     "stats = log.stats()\n"
     'open("told", "a").write(json.dumps([os.getpid(), stats.calls, stats.accepted, stats.dropped]) + "\\n")'
 )
-RAISED = {4: "LookupError", 7: "ZeroDivisionError"}
+RAISED = {4: "LookupError", 9: "ZeroDivisionError"}
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +60,20 @@ def check(cells, documents):
         assert [output.get("ename") for output in cell.outputs] == ([RAISED[number]] if number in RAISED else [])
     first, second, *turns = documents
     assert [first["state"], second["state"]] == ["abandoned", "complete"]  # no cell ends the first one's run
-    (turn,) = first["interactions"]
+    turn, critic = first["interactions"]
     assert (turn["agent_name"], turn["output_data"]) == ("planner", "Order 17 was shipped.")
     assert [action["action_name"] for action in turn["actions"]] == ["lookup_order", "chat"]
-    assert first["errors"] == []  # the exception left no block
+    assert critic["agent_name"] == "critic"
+    (line,) = first["logs"]
+    assert "interaction" not in line  # what a cell with `await` begins is not current in the next
+    (error,) = first["errors"]  # and not the other exception, which its own run has
+    assert (error["error_msg"], error["exception"]["message"]) == ("uncaught exception in a cell", "order 18")
+    assert error["interaction"] == turn["id"]
+    assert 'raise LookupError("order 18")' in error["exception"]["traceback"]  # the line of a cell is in no file
     assert second["final_status"] == "failed"
     (error,) = second["errors"]
     assert error["exception"]["type"] == "ZeroDivisionError"
-    assert "1 / 0" in error["exception"]["traceback"]  # the line of a cell is in no file
+    assert "1 / 0" in error["exception"]["traceback"]
     assert sorted(turn["fields"]["number"] for turn in turns) == [0, 1, 2]
     assert all(turn["integrity"]["complete"] and len(turn["actions"]) == 1 for turn in turns)
 

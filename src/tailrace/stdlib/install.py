@@ -51,6 +51,8 @@ class Installed:
         self._replace(threading, "excepthook", self._on_uncaught_in_thread, self._thread_hook)
         self._replace(logging.Logger, "callHandlers", call_handlers, self._call_handlers)
         self._replace(BaseEventLoop, "call_exception_handler", call_exception_handler, tell_loop)
+        if (shell := _notebook()) is not None:
+            shell.events.register("post_run_cell", self._on_cell)
 
     def _replace(self, owner: Any, name: str, ours: Any, theirs: Any) -> None:
         setattr(owner, name, ours)
@@ -66,6 +68,9 @@ class Installed:
         for owner, name, ours, theirs in self._ours:
             if getattr(owner, name) == ours:
                 setattr(owner, name, theirs)
+        if (shell := _notebook()) is not None:
+            with contextlib.suppress(ValueError):  # it is not there, or no longer
+                shell.events.unregister("post_run_cell", self._on_cell)
         self._handler.close()
 
     def __enter__(self) -> Self:
@@ -108,6 +113,12 @@ class Installed:
             self._record(f"uncaught exception in thread {name}", exc, innermost())
         self._thread_hook(about)
 
+    def _on_cell(self, result: Any) -> None:
+        """A cell has ended; its exception, which IPython shows and passes on to nobody, ends no run."""
+        exc = getattr(result, "error_before_exec", None) or getattr(result, "error_in_exec", None)
+        if self._is_active and exc is not None and not isinstance(exc, KeyboardInterrupt | SystemExit):
+            self._record("uncaught exception in a cell", exc, innermost())
+
     def _record(self, message: str, exc: BaseException | None, scope: Scope | None) -> None:
         if exc is not None:
             if is_reported(exc):
@@ -128,6 +139,12 @@ class Installed:
             self._handler.end_own_run(final_status, error)
 
 
+def _notebook() -> Any:
+    """IPython's shell, if this program is typed into one or a notebook's kernel; not imported for the question."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return shell() if callable(shell) else None
+
+
 _installed: Installed | None = None
 
 
@@ -138,7 +155,7 @@ def install(level: int | str = logging.NOTSET, *, workflow: str | None = None) -
       so that `logging.basicConfig` and `dictConfig` work as before and print what they did.
     - Exceptions that nobody catches, of the main thread, other threads and asyncio's tasks and callbacks (before Python
       3.12: of tasks only where the loop's own context is the run's). One that ends the program also ends its open runs,
-      as `failed`.
+      as `failed`. In IPython and notebooks: what a cell raises, which ends no run.
 
     What happens outside any run goes to a run of its own, of `workflow` (default: the setting `workflow_name`). What
     was hooked before is called as before. Returns the undo: call it, or use it as a `with` block. Installed once is
