@@ -58,7 +58,10 @@ def test_every_python_block_is_run_by_one_of_these_tests():
 
 
 class Newcomer:
-    """Does what the first sections of README say, in their order, in a fresh clone; knows what each step must show."""
+    """Does what the first sections of README say, in their order, in a fresh clone; knows what each step must show.
+
+    A clone has what is committed: a README that is being edited is not what it follows.
+    """
 
     def __init__(self, clone):
         self.clone, self.bin = clone, clone / ".venv" / "bin"
@@ -67,7 +70,7 @@ class Newcomer:
 
     def do(self, *command, **variables):
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, **variables, "PATH": path}
+        environment = {**os.environ, **variables, "PATH": path, "PYTHONPATH": ""}
         done = subprocess.run(
             command, cwd=self.clone, env=environment, check=False, capture_output=True, text=True, encoding="utf-8"
         )

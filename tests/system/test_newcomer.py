@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.system.scripts import companions_gone, spools, stored_documents
@@ -13,7 +14,6 @@ from tests.system.scripts import companions_gone, spools, stored_documents
 pytestmark = pytest.mark.anyio
 
 AS_A_SCRIPT = [sys.executable, "agent.py"]
-# README's way to log a program that does not know of tailrace.
 UNKNOWING = [sys.executable, "-c", "import tailrace, runpy; runpy.run_path('agent.py', run_name='__main__')"]
 INSTALL = "import tailrace; tailrace.install()"
 FIRST_CALL = "import os, signal, tailrace; tailrace.get_logger('agent').info('begun')"
@@ -30,6 +30,11 @@ DEATHS = {
     "is no Python and knows nothing of tailrace": (UNKNOWING, "", "print('begun'"),
     "raises behind a log call": (AS_A_SCRIPT, f"{FIRST_CALL}; tailrace.install()", "raise LookupError('order 17')"),
 }
+
+
+async def test_the_command_for_a_program_that_knows_nothing_of_tailrace_is_the_readmes():
+    readme = Path(__file__).parents[2] / "README.md"
+    assert f'`python -c "{UNKNOWING[-1]}"`' in await anyio.Path(readme).read_text(encoding="utf-8")
 
 
 def ended(command, program, **variables):

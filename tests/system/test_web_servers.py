@@ -18,7 +18,7 @@ from tests.system.scripts import spools
 from tests.system.whereabouts import conserved
 
 APP = """
-import asyncio, json, os
+import asyncio, json, os, time
 from contextlib import asynccontextmanager
 from pathlib import Path
 import tailrace
@@ -47,6 +47,7 @@ async def in_the_loop(number: int, held: bool = False):
             while held and not Path("gate").exists():
                 await asyncio.sleep(0.01)
             act.output = 2 * number
+        await asyncio.sleep(0)  # here another request comes between
         log.log_action("chat", number)
         turn.output = "shipped"
     tell()
@@ -57,6 +58,7 @@ def in_a_thread(number: int):
     with log.run(number=number) as run, run.interaction("planner", input=number) as turn:
         with turn.action("lookup_order") as act:
             act.output = 2 * number
+        time.sleep(0.001)  # here another thread does
         log.log_action("chat", number)
         turn.output = "shipped"
     return {"number": number, "run": run.run_id, "pid": os.getpid(), "version": VERSION}
@@ -102,16 +104,16 @@ def served(*options):
     command = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(lease.port), *options]
     with Path("server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        with ThreadPoolExecutor(200) as threads:
+    with ThreadPoolExecutor(200) as threads:
+        try:
             server = Server(lease.port, process, threads)
             until(lambda: server.get("/loop/0"))
             yield server
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # workers do not end with who started them
-        process.wait()
-        lease.release()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # workers do not end with who started them
+            process.wait()
+            lease.release()
 
 
 def check(server, documents):
@@ -126,6 +128,7 @@ def check(server, documents):
         (turn,) = document["interactions"]
         assert [action["action_name"] for action in turn["actions"]] == ["lookup_order", "chat"]
         assert turn["actions"][0]["output_data"] == 2 * answer["number"]
+        assert turn["actions"][1]["input_data"] == answer["number"]
     said = Path("server.log").read_text()
     assert "tailrace: " not in said
     assert "Traceback" not in said
