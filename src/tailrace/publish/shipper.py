@@ -31,6 +31,8 @@ from tailrace.spool.frame import NO_SPAN, ROUTES_KEPT, WHOLE, Frame, Route, Row,
 from tailrace.spool.tail import Tail, Window
 
 _BACKOFF_SECONDS = (0.1, 5.0)
+_PATIENCE = 1.25
+"""How much longer each wait in vain is than the one before: from 10 to 100 ms within half a second."""
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
 _random = random.Random()  # noqa: S311 - jitter
@@ -137,6 +139,7 @@ class Shipper:
         """Whether something was acknowledged since the tail was asked what it can let go."""
         self._woken = anyio.Event()
         self._troubles: dict[str, str] = {}
+        self._wait = pace.look_seconds
 
     async def run(
         self, *, is_final: Callable[[], bool], is_done: Callable[[], bool], upto: tuple[int, int] | None = None
@@ -162,7 +165,7 @@ class Shipper:
                 if done:
                     break
                 if not found or not self._has_room() or not self.tail.is_behind():
-                    await self._pause()
+                    await self._pause(idle=not found)
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
@@ -215,10 +218,11 @@ class Shipper:
             lane.parts.append(part)
             lane.ready.set()
 
-    async def _pause(self) -> None:
+    async def _pause(self, *, idle: bool) -> None:
         """Until something was acknowledged, or enough may have been appended."""
-        with anyio.move_on_after(self._pace.look_seconds):
+        with anyio.move_on_after(self._wait):
             await self._woken.wait()
+        self._wait = min(self._wait * _PATIENCE, self._pace.idle_seconds) if idle else self._pace.look_seconds
         self._woken = anyio.Event()
 
     async def _drive(self, topic: str, lane: _Lane) -> None:

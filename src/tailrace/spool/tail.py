@@ -199,10 +199,10 @@ class Tail:
     def _read_segment(self, segment: _Segment, *, complete: bool) -> Window | None:
         size = self._window
         whole = self._whole_upto(segment)
+        if self._guest and not any(self._bytes(segment, len(MAGIC))):
+            return None  # nothing, and more may come, for as long as the producer leaves the segment here
         while True:
             earlier = self._bytes(segment, size) if self._guest else b""
-            if self._guest and not any(earlier[: len(MAGIC)]):
-                return None  # nothing, and more may come, for as long as the producer leaves the segment here
             buffer = self._bytes(segment, min(size, whole - segment.offset) if whole else size)
             parsed = parse(buffer, segment.offset, final=False, verify=not whole, earlier=earlier)
             if parsed.rows or len(buffer) < size or not any(buffer[: len(MAGIC)]):
