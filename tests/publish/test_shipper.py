@@ -11,6 +11,7 @@ from tailrace.config import SpoolSettings
 from tailrace.errors import BusError
 from tailrace.event import decode
 from tailrace.publish import ship
+from tailrace.publish.pace import ALONE
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
 from tailrace.spool.append import Spool
@@ -213,3 +214,18 @@ async def test_a_live_process_that_leaves_shipping_to_others_is_shipped_and_goes
     assert decode(bus.published[-1].value).type == "producer.lost"
     assert len(bus.published) == 4
     assert inspect(config.spool_path) == []
+
+
+async def test_an_idle_spool_is_looked_at_less_and_less_often(spool, prefix):
+    config = memory_config(prefix)
+    worker = shipper(spool, FlakyBus(config), config, pace=ALONE)
+    looks = 0
+
+    def is_done():
+        nonlocal looks
+        looks += 1
+        return False
+
+    with anyio.move_on_after(1.0):
+        await worker.run(is_final=lambda: False, is_done=is_done)
+    assert 2 <= looks <= 30  # ten milliseconds each would be a hundred

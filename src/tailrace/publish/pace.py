@@ -18,13 +18,15 @@ class Pace(msgspec.Struct, frozen=True):
     """Read and not acknowledged: beyond it nothing more is read."""
     look_seconds: float
     """Between two looks at a spool in which nothing new was found."""
+    idle_seconds: float
+    """The same once nothing came for a while: each wait is longer than the one before, up to this."""
     turn_seconds: float
     """Of sleep between two windows: whoever waits for the GIL gets it only if it is given away for as long as a thread
     needs to wake up. 0: nobody waits."""
 
 
-BESIDE = Pace(WINDOW, 256 << 10, 4 << 20, 0.05, 0.00002)
+BESIDE = Pace(WINDOW, 256 << 10, 4 << 20, 0.05, 0.05, 0.00002)
 """In the program's process: few looks and short turns, for each turn may delay a call or an event loop."""
 
-ALONE = Pace(512 << 10, 2 << 20, 16 << 20, 0.01, 0.0)
+ALONE = Pace(512 << 10, 2 << 20, 16 << 20, 0.01, 0.1, 0.0)
 """In a process that does nothing else."""

@@ -7,13 +7,11 @@ A lane that cannot get on (broker down, topic refused) holds back only itself un
 from __future__ import annotations
 
 import functools
-import itertools
-import operator
 import os
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import anyio
@@ -21,29 +19,38 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from tailrace.bus import Bus, Headers, Record
+from tailrace.bus.bundle import Bundle, Bundled
 from tailrace.errors import BusError, ClosedError, TailraceError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION
+from tailrace.event.wire import compose
 from tailrace.publish.courtesy import Courtesy
 from tailrace.publish.pace import BESIDE, Pace
 from tailrace.publish.routing import Router
 from tailrace.spool import files
-from tailrace.spool.frame import NO_SPAN, Frame, Route, pack
+from tailrace.spool.frame import NO_SPAN, ROUTES_KEPT, WHOLE, Frame, Route, Row, pack
 from tailrace.spool.tail import Tail, Window
 
 _BACKOFF_SECONDS = (0.1, 5.0)
+_PATIENCE = 1.25
+"""How much longer each wait in vain is than the one before: from 10 to 100 ms within half a second."""
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
-_route_of = operator.attrgetter("route")
 _random = random.Random()  # noqa: S311 - jitter
 
 _FIXED: Headers = (("content-type", CONTENT_TYPE.encode()), ("tr-v", SCHEMA_VERSION.encode()))
 
 
-def _records(frames: Iterable[Frame]) -> Iterator[list[Record]]:
+def _bundles(rows: Iterable[Row]) -> list[Bundle]:
     """The records as outside systems see them, those of one place in a run together."""
-    for route, together in itertools.groupby(frames, _route_of):
-        topic, key, headers = route.topic, route.key, _headers(route)
-        yield [Record(topic, key, frame.value, headers) for frame in together]
+    bundles: list[Bundle] = []
+    values: list[bytes] = []
+    last, text = None, b""
+    for route, seq, n, microseconds, code, body, _ in rows:
+        if route is not last:
+            last, text, values = route, route.text, []
+            bundles.append(Bundle(route.topic, route.key, _headers(route), values))
+        values.append(body if code == WHOLE else compose(text, seq, code, microseconds, n, body))
+    return bundles
 
 
 def record_of(frame: Frame) -> Record:
@@ -52,26 +59,27 @@ def record_of(frame: Frame) -> Record:
     return Record(route.topic, route.key, frame.value, _headers(route))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=ROUTES_KEPT)
 def _headers(route: Route) -> Headers:
     if len(route.key) != 32 or route.span == NO_SPAN:  # noqa: PLR2004 - hex digits of a trace id
         return _FIXED
     return (*_FIXED, ("traceparent", b"00-%b-%b-01" % (route.key, route.span.hex().encode())))
 
 
-def _rerouted(record: Record, topic: str) -> Record:
-    return Record(topic, record.key, record.value, record.headers)
-
-
 class _Part:
-    """Those records of a window that belong to one topic."""
+    """Those records of a window that belong to one topic; `size` of their values in bytes."""
 
-    __slots__ = ("records", "size", "window")
+    __slots__ = ("bundles", "count", "size", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.records: list[Record] = []
-        self.size = 0
+        self.bundles: list[Bundle] = []
+        self.count = self.size = 0
+
+    def add(self, bundle: Bundle) -> None:
+        self.bundles.append(bundle)
+        self.count += len(bundle.values)
+        self.size += sum(map(len, bundle.values))
 
 
 class _Lane:
@@ -131,6 +139,7 @@ class Shipper:
         """Whether something was acknowledged since the tail was asked what it can let go."""
         self._woken = anyio.Event()
         self._troubles: dict[str, str] = {}
+        self._wait = pace.look_seconds
 
     async def run(
         self, *, is_final: Callable[[], bool], is_done: Callable[[], bool], upto: tuple[int, int] | None = None
@@ -156,7 +165,7 @@ class Shipper:
                 if done:
                     break
                 if not found or not self._has_room() or not self.tail.is_behind():
-                    await self._pause()
+                    await self._pause(idle=not found)
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
@@ -194,10 +203,12 @@ class Shipper:
 
     def _hand_out(self, group: TaskGroup, window: Window) -> None:
         parts: dict[str, _Part] = {}
-        for records in _records(window.frames):
-            part = parts.setdefault(records[0].topic, _Part(window))
-            part.records += records
-            part.size += sum(len(record.value) for record in records)
+        for bundle in _bundles(window.rows):
+            part = parts.get(bundle.topic)
+            if part is None:
+                part = parts[bundle.topic] = _Part(window)
+            part.add(bundle)
+        window.rows.clear()
         for topic, part in parts.items():
             self._held += part.size
             lane = self._lanes.get(topic)
@@ -207,10 +218,11 @@ class Shipper:
             lane.parts.append(part)
             lane.ready.set()
 
-    async def _pause(self) -> None:
+    async def _pause(self, *, idle: bool) -> None:
         """Until something was acknowledged, or enough may have been appended."""
-        with anyio.move_on_after(self._pace.look_seconds):
+        with anyio.move_on_after(self._wait):
             await self._woken.wait()
+        self._wait = min(self._wait * _PATIENCE, self._pace.idle_seconds) if idle else self._pace.look_seconds
         self._woken = anyio.Event()
 
     async def _drive(self, topic: str, lane: _Lane) -> None:
@@ -218,14 +230,14 @@ class Shipper:
             await lane.ready.wait()
             lane.ready = anyio.Event()
             while parts := lane.take(self._pace.batch_bytes):
-                await self._publish(topic, [record for part in parts for record in part.records])
+                await self._publish(topic, Bundled([bundle for part in parts for bundle in part.bundles]))
                 for part in parts:
-                    self.tail.ack(part.window, len(part.records))
+                    self.tail.ack(part.window, part.count)
                     self._held -= part.size
                 self._moved = True
                 self._woken.set()
 
-    async def _publish(self, topic: str, batch: list[Record]) -> None:
+    async def _publish(self, topic: str, batch: Bundled) -> None:
         """Returns when each record of the batch is on the bus or put aside."""
         try:
             await self._until_taken(topic, batch)
@@ -237,7 +249,7 @@ class Shipper:
             else:
                 await self._put_aside(batch[0], error)
 
-    async def _until_taken(self, topic: str, batch: list[Record]) -> None:
+    async def _until_taken(self, topic: str, batch: Bundled) -> None:
         """Retries what may succeed later.
 
         Raises:
@@ -246,7 +258,7 @@ class Shipper:
 
         async def attempt() -> None:
             route = await self._router.route(topic)
-            await self._bus.publish(batch if route == topic else [_rerouted(record, route) for record in batch])
+            await self._bus.publish(batch if route == topic else batch.moved(route))
 
         await self._until_done(topic, attempt)
 

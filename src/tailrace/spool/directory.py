@@ -254,7 +254,7 @@ def _count(path: Path, begin: int, end: int) -> int:
         while begin < end:
             buffer = os.pread(fd, min(size, end - begin), begin)
             parsed = parse(buffer, final=False)
-            count += len(parsed.frames)
+            count += len(parsed.rows)
             begin += parsed.consumed
             if not parsed.consumed:
                 if len(buffer) < size:

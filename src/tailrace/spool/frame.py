@@ -31,10 +31,13 @@ _unpack_counts = _COUNTS.unpack_from
 _ROUTE_AT = _COUNTS.size
 _CHECK = struct.Struct("<I")
 _pack_check = _CHECK.pack
-_LEAST = _COUNTS.size + _LENGTHS.size + _CHECK.size
+_CHECK_BYTES = _CHECK.size
+_LEAST = _COUNTS.size + _LENGTHS.size + _CHECK_BYTES
 NO_SPAN = bytes(8)
 _CODES = frozenset((WHOLE, *types.CODES.values()))
 """A new one makes a new version: an older reader must leave such a segment alone, not skip what it takes for damage."""
+ROUTES_KEPT = 4096
+"""Of places in runs that are logged from in turns; some 2 MiB."""
 MAX_VALUE = 16 << 20
 """No body is larger: a length beyond it is damage, not something to wait for."""
 
@@ -80,12 +83,20 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         return wire.compose(self.route.text, self.seq, self.code, self.microseconds, self.n, self.body)
 
 
+Row = tuple[Route, int, int, int, int, bytes, int]
+"""The fields of a `Frame`, in their order: what is shipped by the million is not made an object each."""
+
+
 class Parsed(msgspec.Struct, frozen=True):
     """`consumed` bytes are done with; `damaged` of them belonged to no whole frame."""
 
-    frames: list[Frame]
+    rows: list[Row]
     consumed: int
     damaged: int
+
+    @property
+    def frames(self) -> list[Frame]:
+        return [Frame(*row) for row in self.rows]
 
 
 def pack(seq: int, topic: str, key: bytes, span: bytes, value: bytes) -> bytes:
@@ -103,9 +114,9 @@ def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True, ear
     stood before `buffer` was read, while their writer was seen alive; a frame that had a successor then was whole, and
     its checksum is not looked at either.
     """
-    frames: list[Frame] = []
+    rows: list[Row] = []
     damaged = 0
-    at = _take(buffer, 0, base, frames, verify=verify, earlier=earlier)
+    at = _take(buffer, 0, base, rows, verify=verify, earlier=earlier)
     while at < len(buffer):
         found = _next_whole(buffer, at + 1, base)
         if found < 0:
@@ -114,38 +125,37 @@ def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True, ear
                 at = len(buffer)
             break
         damaged += found - at
-        at = _take(buffer, found, base, frames, verify=verify)
-    return Parsed(frames, at, damaged)
+        at = _take(buffer, found, base, rows, verify=verify)
+    return Parsed(rows, at, damaged)
 
 
-def _take(buffer: bytes, at: int, base: int, frames: list[Frame], *, verify: bool, earlier: bytes = b"") -> int:
+def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool, earlier: bytes = b"") -> int:
     """Add the frames from `at` on, as far as one follows the other; gives the offset behind them."""
-    had_successor = earlier.startswith
-    route, packed = _NOWHERE, _NOWHERE.packed
-    last = len(buffer) - _LEAST
+    had_successor, is_of, unpack, add = earlier.startswith, buffer.startswith, _unpack_counts, rows.append
+    route, packed, size = _NOWHERE, _NOWHERE.packed, len(_NOWHERE.packed)
+    last, whole = len(buffer) - _LEAST, len(buffer)
     while at <= last:
-        magic, length, n, seq, microseconds, code = _unpack_counts(buffer, at)
+        magic, length, n, seq, microseconds, code = unpack(buffer, at)
         if magic != MAGIC or length > MAX_VALUE or code not in _CODES:
             break
         names = at + _ROUTE_AT
-        if not buffer.startswith(packed, names):  # the frame before it is mostly of the same place
+        if not is_of(packed, names):  # the frame before it is mostly of the same place
             found = _route_at(buffer, names)
             if found is None:
                 break
-            route, packed = found, found.packed
-        body_at = names + len(packed)
-        check_at = body_at + length
-        end = check_at + _CHECK.size
-        if end > len(buffer):
+            route, packed, size = found, found.packed, len(found.packed)
+        check_at = names + size + length
+        end = check_at + _CHECK_BYTES
+        if end > whole:
             break
-        body = buffer[body_at:check_at]
+        body = buffer[names + size : check_at]
         if (
             verify
             and not had_successor(MAGIC, end)
             and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed)))
         ):
             break
-        frames.append(Frame(route, seq, n, microseconds, code, body, base + end))
+        add((route, seq, n, microseconds, code, body, base + end))
         at = end
     return at
 
@@ -159,7 +169,7 @@ def _route_at(buffer: bytes, at: int) -> Route | None:
         return None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=ROUTES_KEPT)
 def _route(packed: bytes) -> Route:
     of_key, of_topic, _, span = _LENGTHS.unpack_from(packed)
     names = packed[_LENGTHS.size :]

@@ -14,7 +14,7 @@ from tailrace.spool import files
 from tailrace.spool.append import Spool
 from tailrace.spool.cursor import read_cursor, write_cursor
 from tailrace.spool.directory import ASIDE, SpoolDirectory, filled
-from tailrace.spool.frame import MAGIC, Frame, Parsed, parse
+from tailrace.spool.frame import MAGIC, Frame, Parsed, Row, parse
 
 WINDOW = 96 << 10
 """Bytes read and parsed at once: some 0.2 ms in which no other thread runs Python code."""
@@ -26,14 +26,19 @@ SETTLE_SECONDS = 1.0
 class Window:
     """Frames that were read together, and wait for their acknowledgement together; `end` is the offset behind them."""
 
-    __slots__ = ("end", "frames", "left", "segment")
+    __slots__ = ("count", "end", "left", "rows", "segment")
 
-    def __init__(self, frames: list[Frame], segment: _Segment, end: int) -> None:
-        self.frames = frames
+    def __init__(self, rows: list[Row], segment: _Segment, end: int) -> None:
+        self.rows = rows
+        """Whoever has taken them over may empty the list."""
         self.segment = segment
         self.end = end
-        self.left = len(frames)
-        """Frames not acknowledged."""
+        self.count = self.left = len(rows)
+        """Frames in all, and those not acknowledged."""
+
+    @property
+    def frames(self) -> list[Frame]:
+        return [Frame(*row) for row in self.rows]
 
 
 class _Segment:
@@ -121,7 +126,7 @@ class Tail:
         while segment.waiting and not segment.waiting[0].left:
             done = segment.waiting.popleft()
             segment.settled = done.end
-            self.settled += len(done.frames)
+            self.settled += done.count
         if not segment.waiting:
             segment.settled = segment.offset  # past damage behind the last frame
 
@@ -194,20 +199,20 @@ class Tail:
     def _read_segment(self, segment: _Segment, *, complete: bool) -> Window | None:
         size = self._window
         whole = self._whole_upto(segment)
+        if self._guest and not any(self._bytes(segment, len(MAGIC))):
+            return None  # nothing, and more may come, for as long as the producer leaves the segment here
         while True:
             earlier = self._bytes(segment, size) if self._guest else b""
-            if self._guest and not any(earlier[: len(MAGIC)]):
-                return None  # nothing, and more may come, for as long as the producer leaves the segment here
             buffer = self._bytes(segment, min(size, whole - segment.offset) if whole else size)
             parsed = parse(buffer, segment.offset, final=False, verify=not whole, earlier=earlier)
-            if parsed.frames or len(buffer) < size or not any(buffer[: len(MAGIC)]):
+            if parsed.rows or len(buffer) < size or not any(buffer[: len(MAGIC)]):
                 break
             size *= 2  # one frame larger than the window, or damage as large
-        if not parsed.frames and complete and buffer:
+        if not parsed.rows and complete and buffer:
             parsed = self._rest(segment)
         self.damaged_bytes += parsed.damaged
         segment.offset += parsed.consumed
-        window = Window(parsed.frames, segment, segment.offset) if parsed.frames else None
+        window = Window(parsed.rows, segment, segment.offset) if parsed.rows else None
         if window is not None:
             segment.waiting.append(window)
         elif not segment.waiting:

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.bus import Record
+from tailrace.bus.bundle import bundled
 from tailrace.bus.kafka.batch import packed
 
 NOW = 1_700_000_000_000
@@ -28,7 +29,7 @@ def built(records: list[Record]) -> bytes:
 @example([Record("a.topic", b"k", bytes(size)) for size in (0, 63, 64, 8_191, 8_192, 70_000)])
 @example([Record("a.topic", b"k", b"")] * 200)
 def test_a_batch_is_the_one_that_aiokafka_builds(records: list[Record]):
-    batch = packed(records, 0, LIMIT, NOW)
+    batch = packed(bundled(records).bundles, 0, LIMIT, NOW)
     assert bytes(batch._build()) == built(records)
     assert (batch.record_count(), batch.size(), batch.closed()) == (len(records), len(built(records)), True)
 
@@ -39,7 +40,7 @@ def test_batches_one_after_the_other_hold_every_record_once_and_none_is_larger_t
 ):
     at, read = 0, []
     while at < len(records):
-        batch = packed(records, at, limit, NOW)
+        batch = packed(bundled(records).bundles, at, limit, NOW)
         assert batch.record_count() == 1 or batch.size() <= limit
         at += batch.record_count()
         read += list(DefaultRecordBatch(bytes(batch._build())))
@@ -50,9 +51,9 @@ def test_batches_one_after_the_other_hold_every_record_once_and_none_is_larger_t
 
 def test_a_record_larger_than_the_limit_is_a_batch_alone():
     records = [Record("a.topic", b"k", bytes(5_000))] * 2
-    assert packed(records, 0, 1_000, NOW).record_count() == 1
+    assert packed(bundled(records).bundles, 0, 1_000, NOW).record_count() == 1
 
 
 def test_records_of_equal_bytes_but_other_objects_share_nothing_wrongly():
     records = [Record("a.topic", bytes([number % 2]), b"v", (("h", bytes([number])),)) for number in range(9)]
-    assert bytes(packed(records, 0, LIMIT, NOW)._build()) == built(records)
+    assert bytes(packed(bundled(records).bundles, 0, LIMIT, NOW)._build()) == built(records)

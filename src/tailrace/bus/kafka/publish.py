@@ -6,8 +6,6 @@ So a batch may be written twice when its acknowledgement is lost, which events a
 
 from __future__ import annotations
 
-import itertools
-import operator
 import time
 from collections.abc import Sequence
 
@@ -17,18 +15,17 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from anyio.abc import TaskGroup
 
 from tailrace.bus import Record
+from tailrace.bus.bundle import Bundled, by_partition, by_topic
 from tailrace.bus.kafka.batch import packed
 from tailrace.bus.kafka.clients import start, stop_producer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_error
 from tailrace.bus.kafka.url import Brokers
-from tailrace.bus.topics import partition_of
 from tailrace.errors import BusError, ClosedError
 
 _BATCH_BYTES = 900_000
 """Of one batch, if so much is published at once. Brokers take up to 1,048,588 bytes (`message.max.bytes`)."""
 
-_topic_of, _key_of = operator.attrgetter("topic"), operator.attrgetter("key")
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 _BROKEN = (errors.KafkaConnectionError, errors.NodeNotReadyError, errors.ProducerClosed, TimeoutError)
 """After these the producer is made anew: brokers may have come back elsewhere."""
@@ -47,16 +44,14 @@ class Publisher:
         self._closed = False
 
     async def publish(self, records: Sequence[Record]) -> None:
-        by_topic: dict[str, list[Record]] = {}
-        for topic, together in itertools.groupby(records, _topic_of):
-            by_topic.setdefault(topic, []).extend(together)
-        if missing := by_topic.keys() - self._existing:
+        topics = by_topic(records)
+        if missing := topics.keys() - self._existing:
             await self._cluster.create(missing)
             self._existing |= missing
         producer = await self._connected()
         failures: list[BusError] = []
         async with anyio.create_task_group() as lanes:
-            for topic, mine in by_topic.items():
+            for topic, mine in topics.items():
                 lanes.start_soon(self._publish_topic, producer, lanes, topic, mine, failures)
         if failures:
             raise min(failures, key=lambda failure: failure.retryable)
@@ -68,25 +63,25 @@ class Publisher:
             await stop_producer(producer)
 
     async def _publish_topic(
-        self, producer: AIOKafkaProducer, lanes: TaskGroup, topic: str, records: list[Record], failures: list[BusError]
+        self, producer: AIOKafkaProducer, lanes: TaskGroup, topic: str, records: Bundled, failures: list[BusError]
     ) -> None:
         try:
             count = len(await producer.partitions_for(topic))
         except errors.KafkaError as error:
             failures.append(await self._failed(producer, topic, error))
             return
-        for partition, mine in _by_partition(records, count).items():
+        for partition, mine in by_partition(records, count).items():
             lanes.start_soon(self._publish_partition, producer, topic, partition, mine, failures)
 
     async def _publish_partition(
-        self, producer: AIOKafkaProducer, topic: str, partition: int, records: list[Record], failures: list[BusError]
+        self, producer: AIOKafkaProducer, topic: str, partition: int, records: Bundled, failures: list[BusError]
     ) -> None:
         try:
             await self._send(producer, topic, partition, records)
         except (errors.KafkaError, TimeoutError) as error:
             failures.append(await self._failed(producer, topic, error))
 
-    async def _send(self, producer: AIOKafkaProducer, topic: str, partition: int, records: list[Record]) -> None:
+    async def _send(self, producer: AIOKafkaProducer, topic: str, partition: int, records: Bundled) -> None:
         """One batch after the other: a batch that waited behind a failed one would overtake it when it comes again."""
         sent = 0
         while sent < len(records):
@@ -105,11 +100,11 @@ class Publisher:
                 await self._send(producer, topic, partition, records[middle : sent + size])
             sent += size
 
-    def _batch(self, producer: AIOKafkaProducer, records: list[Record], start: int) -> BatchBuilder:
+    def _batch(self, producer: AIOKafkaProducer, records: Bundled, start: int) -> BatchBuilder:
         """A batch of as many records as fit, from the one at `start` on."""
         now = int(time.time() * 1000)
         if self._brokers.compression is None:
-            return packed(records, start, _BATCH_BYTES, now)
+            return packed(records.bundles, start, _BATCH_BYTES, now)
         batch = producer.create_batch()
         for record in records[start:]:
             if batch.append(key=record.key, value=record.value, timestamp=now, headers=list(record.headers)) is None:
@@ -144,10 +139,3 @@ class Publisher:
                     raise
                 self._producer = producer
             return self._producer
-
-
-def _by_partition(records: list[Record], count: int) -> dict[int, list[Record]]:
-    found: dict[int, list[Record]] = {}
-    for key, together in itertools.groupby(records, _key_of):  # records of one run mostly come together
-        found.setdefault(partition_of(key, count), []).extend(together)
-    return found

@@ -7,11 +7,12 @@ Python's interpreter lock away and wait for it again with each of them, beside t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from tailrace.bus import Headers, Partition, Received, Record
+from tailrace.bus.bundle import bundled
 
 CHUNK_BYTES = 128 << 10
 """Keys, values and headers of a chunk, as they are before encoding; a larger record is a chunk alone."""
@@ -25,29 +26,24 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[_Place]).decode
 
 
-def chunks_of(records: Sequence[Record]) -> Iterator[tuple[int, bytes]]:
+def chunks_of(records: Iterable[Record]) -> Iterator[tuple[int, bytes]]:
     """The records of one partition in chunks, as their count and their bytes; each is made when asked for."""
     places: list[_Place] = []
-    values: list[bytes] = []
-    key: bytes | None = None
-    headers: Headers = ()
     count = size = 0
-    for record in records:
-        if record.key is not key or record.headers is not headers:
-            key, headers, values = record.key, record.headers, []
-            places.append((key, headers, values))
-            size += _size_of(key, headers)
-        size += len(record.value)
-        if count and (size > CHUNK_BYTES or count == CHUNK_RECORDS):
+    for bundle in bundled(records).bundles:
+        key, headers = bundle.key, bundle.headers
+        shared = _size_of(key, headers)
+        values: list[bytes] = []
+        for value in bundle.values:
+            size += len(value) + (0 if values else shared)
+            if count and (size > CHUNK_BYTES or count == CHUNK_RECORDS):
+                yield count, _encode(places)
+                places, values = [], []
+                count, size = 0, shared + len(value)
             if not values:
-                places.pop()
-            yield count, _encode(places)
-            values = []
-            places = [(key, headers, values)]
-            size = _size_of(key, headers) + len(record.value)
-            count = 0
-        values.append(record.value)
-        count += 1
+                places.append((key, headers, values))
+            values.append(value)
+            count += 1
     if count:
         yield count, _encode(places)
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tailrace.bus import Partition, Received, Record, Start, TopicInfo, matches
+from tailrace.bus.bundle import Bundled, by_partition, by_topic
 from tailrace.bus.sqlite.chunk import chunks_of, records_in
-from tailrace.bus.topics import partition_of
 from tailrace.errors import BusError
 
 SCHEMA = """
@@ -79,17 +79,16 @@ def check(connection: sqlite3.Connection) -> None:
 
 
 def append(connection: sqlite3.Connection, records: Sequence[Record], partitions: int, now: float) -> None:
-    for topic, together in _by_topic(records).items():
+    for topic, together in by_topic(records).items():
         rows = _rows_of(connection, topic)
         if not rows:
             create(connection, [topic], partitions)
             rows = _rows_of(connection, topic)
-        for row, own in zip(rows, _by_partition(together, len(rows)), strict=True):
-            if own:
-                _append(connection, row, own, max(now, row.latest))
+        for number, own in by_partition(together, len(rows)).items():
+            _append(connection, rows[number], own, max(now, rows[number].latest))
 
 
-def _append(connection: sqlite3.Connection, row: Row, records: Sequence[Record], time: float) -> None:
+def _append(connection: sqlite3.Connection, row: Row, records: Bundled, time: float) -> None:
     def chunks() -> Iterator[tuple[int, int, float, bytes]]:
         offset = row.end
         for count, chunk in chunks_of(records):
@@ -100,27 +99,6 @@ def _append(connection: sqlite3.Connection, row: Row, records: Sequence[Record],
     connection.execute(
         'UPDATE partitions SET "end" = ?, latest = ? WHERE id = ?', (row.end + len(records), time, row.id)
     )
-
-
-def _by_topic(records: Sequence[Record]) -> dict[str, Sequence[Record]]:
-    topics = {record.topic for record in records}
-    if len(topics) == 1:
-        return {topics.pop(): records}
-    return {topic: [record for record in records if record.topic == topic] for topic in topics}
-
-
-def _by_partition(records: Sequence[Record], partitions: int) -> Sequence[Sequence[Record]]:
-    if partitions == 1:
-        return [records]
-    found: list[list[Record]] = [[] for _ in range(partitions)]
-    last: bytes | None = None
-    own: list[Record] = []
-    for record in records:
-        if record.key is not last:  # consecutive records of a run share it
-            last = record.key
-            own = found[partition_of(last, partitions)]
-        own.append(record)
-    return found
 
 
 def fetch(
