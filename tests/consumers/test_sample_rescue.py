@@ -149,7 +149,9 @@ async def test_a_late_error_brings_a_run_back_through_processes_that_only_come_b
     assert without_sampling(found[1]) == kept_whole([*story(run), event(run, 5), failure(run, 6)])[run]
 
 
-@pytest.mark.parametrize("run", ["foreign-id", f"{int(time.time() * 1000) + 86_400_000:012x}7{'0' * 19}"])
+@pytest.mark.parametrize(
+    "run", ["foreign-id", f"{int(time.time() * 1000) + 86_400_000:012x}7{'0' * 19}"], ids=["no time", "tomorrow"]
+)
 async def test_a_run_whose_id_tells_no_time_or_a_wrong_one_is_found_from_the_first_record(embedded, run):
     await publish(embedded, story(run))
     await caught_up(embedded)

@@ -6,6 +6,7 @@ from tests.soak.check import Tally, Verdict
 from tests.soak.kills import kill_batch
 
 
+@pytest.mark.timeout(600)
 def test_a_hundred_killed_agents_lose_and_double_nothing(kafka_url, tmp_path):
     verdict = kill_batch(kafka_url, tmp_path / "home", seed=20, rounds=100, longest=0.1)
     assert verdict.ok, verdict

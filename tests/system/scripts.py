@@ -35,7 +35,7 @@ def start(code, *arguments, **options):
 def run(code, *arguments, **options):
     """As `start`, to its end: (exit code, stdout, stderr)."""
     with start(code, *arguments, **options) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=150)
     return process.returncode, out, err
 
 
