@@ -1,8 +1,9 @@
 """The agent whose events are waited for: `python -m benchmarks.consumers.agent RATE SECONDS OPEN EVENTS_A_RUN`.
 
-It logs one short run, and a line on its stdin later the others, `OPEN` of them at a time, at an even `RATE` of calls a
-second in all. Each call carries the wall clock's nanoseconds of the moment before it. After each of the two it writes
-a line of JSON to stdout: run id -> these times, in the order of the calls.
+It logs runs, `OPEN` of them at a time, at an even `RATE` of calls a second in all: for 10 s, and a line on its stdin
+later for `SECONDS`. Each call carries the wall clock's nanoseconds of the moment before it. It tells on stdout, in lines of
+JSON, the id of each run that begins, and after each of the two all of them: run id -> these times, in the order of the
+calls.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tailrace
 from benchmarks.payloads import MASK, payloads
 
 WORKFLOW, AGENT = "latency", "researcher"
+WARM_SECONDS = 10
 BEFORE_CALLS = 2
 """Events of a run before its first call: its start and the turn's."""
 
@@ -47,6 +49,7 @@ async def _run(logged: _Times, due: float, until: float, apart: float) -> float:
     log = tailrace.get_logger(WORKFLOW)
     async with log.run() as run, run.interaction(AGENT, input="what was asked") as turn:
         times = logged[run.run_id] = []
+        _tell(run.run_id)
         while due < until:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             payload = made[len(times) & MASK]
@@ -58,14 +61,18 @@ async def _run(logged: _Times, due: float, until: float, apart: float) -> float:
     return due
 
 
+def _tell(what: _Times | str) -> None:
+    print(json.dumps(what), flush=True)
+
+
 payloads_of_process = payloads()
 
 
 async def main() -> None:
     rate, seconds, open_at_once, calls_a_run = map(int, sys.argv[1:])
-    print(json.dumps(await log_runs(rate, 0.1, 1, calls_a_run)), flush=True)
+    _tell(await log_runs(rate, WARM_SECONDS, open_at_once, calls_a_run))
     await asyncio.to_thread(sys.stdin.readline)
-    print(json.dumps(await log_runs(rate, seconds, open_at_once, calls_a_run)), flush=True)
+    _tell(await log_runs(rate, seconds, open_at_once, calls_a_run))
     await asyncio.to_thread(sys.stdin.readline)  # its clean exit ships nothing that was not shipped
 
 

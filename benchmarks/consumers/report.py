@@ -18,6 +18,9 @@ __all__ = ["Report", "figures_table", "footnotes", "latency_table", "of", "read"
 _COLUMNS = ("", "", "a second", "CPU, µs each", "documents", "RAM at most, MiB")
 _LATENCY_COLUMNS = ("1,000 calls a second, from the call to", "calls", "p50, ms", "p99, ms", "at most, ms")
 _READERS = {
+    "published": "its event on the events topic",
+    "sampled": "its event on the sampled topic",
+    "joined": "a document of it on the documents topic",
     "tailed": "its line from `tailrace tail -f`",
     "shown": "its run's document by id holding it, OpenSearch",
     "found": "its run in a search counting it, OpenSearch",
@@ -75,7 +78,7 @@ def figures_table(report: Report) -> str:
                 shown(figures.get("peak_mib"), 1, 0),
             ]
         )
-    return table(_COLUMNS, sorted(lines))
+    return table(_COLUMNS, sorted(lines)) if lines else ""
 
 
 def latency_table(report: Report) -> str:

@@ -62,6 +62,34 @@ class TestFaults:
         proxy.fault = None
         assert await store.merge([run()]) == []
 
+    async def test_a_run_in_an_index_that_has_no_shard_yet_is_read_as_soon_as_it_has(self, store, proxy):
+        document = run()
+        await store.merge([document])
+        asked = []
+
+        async def start_slowly(request, body):
+            if request.path != "/_mget" or len(asked) == 2:
+                return None
+            asked.append(body)
+            error = {"type": "no_shard_available_action_exception", "reason": "just made"}
+            return web.json_response({"docs": [{"_id": document.run_id, "error": error}]})
+
+        proxy.fault = start_slowly
+        assert render(await store.get(document.run_id)) == render(document)
+        assert len(asked) == 2
+
+    async def test_a_run_that_no_shard_gives_is_a_retryable_error(self, store, proxy, monkeypatch):
+        monkeypatch.setattr("tailrace.store.opensearch._STARTING_SECONDS", 0)
+
+        async def never_start(request, body):
+            error = {"type": "no_shard_available_action_exception", "reason": "lost"}
+            return web.json_response({"docs": [{"error": error}]}) if request.path == "/_mget" else None
+
+        proxy.fault = never_start
+        with pytest.raises(StoreError, match="lost") as caught:
+            await store.get(run().run_id)
+        assert caught.value.retryable
+
     async def test_a_document_with_a_mapping_error_comes_back_with_the_reason(self, store, proxy, cluster):
         bad, good = run("bad"), run("good")
 
