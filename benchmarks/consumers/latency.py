@@ -12,8 +12,8 @@ a reader of the store. An event counts as
 Besides, by the times at which Kafka took the records: published, sampled, and joined into a document, whole or in part.
 
 The reader asks again as soon as it was answered, with a pause; what that adds is in the figures. The clock is the wall
-clock: all are on one machine. Measured is what comes after 10 s of the same, in which topics, indexes and groups are made and the search server's code
-is compiled.
+clock: all are on one machine. Measured is what comes after 10 s of the same, in which topics, indexes and groups are
+made and the search server's code is compiled.
 """
 
 from __future__ import annotations
