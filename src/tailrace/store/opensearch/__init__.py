@@ -95,6 +95,11 @@ class OpenSearchStore:
         self._check_open()
         return page_of(query, await self._search(search_body(query)))
 
+    async def delete(self, run_ids: Sequence[str]) -> int:
+        self._check_open()
+        known = [run_id for run_id in dict.fromkeys(run_ids) if run_id and is_unicode(run_id)]
+        return await self._writer.delete(known)
+
     async def aclose(self) -> None:
         self._closed = True
         await self._client.aclose()
