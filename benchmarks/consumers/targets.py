@@ -47,6 +47,7 @@ TARGETS = (
         at_least=True,
     ),
     Target("one run of 1,000,000 events, memory, MiB", 300, 150, lambda medians: medians["long", _OURS]["peak_mib"]),
+    Target("from a call to its document in OpenSearch by id, p99, s", 3, 2, _after("shown_p99_s")),
     Target("from a call to found in OpenSearch, p99, s", 3, 2, _after("found_p99_s")),
     Target("from a call to the line of `tailrace tail -f`, p99, s", 0.5, 0.3, _after("tailed_p99_s")),
 )
