@@ -5,8 +5,9 @@ import pytest
 from aiohttp import web
 
 from tailrace.document import collect
+from tailrace.document.pages import contents
 from tailrace.document.view import render
-from tailrace.errors import StoreError
+from tailrace.errors import LongRunError, StoreError
 from tailrace.event import types
 from tests.store.proxy import Proxy, bulk_ids, items
 from tests.store.runs import producer, run
@@ -89,6 +90,34 @@ class TestFaults:
         with pytest.raises(StoreError, match="lost") as caught:
             await store.get(run().run_id)
         assert caught.value.retryable
+
+    @pytest.mark.parametrize("path", ["/_bulk", "/_delete_by_query"])
+    async def test_an_interrupted_delete_is_a_retryable_error_and_leaves_the_run_listed_until_it_is_finished(
+        self, store, proxy, path, monkeypatch
+    ):
+        monkeypatch.setattr("tailrace.document.pages.PAGE_BYTES", 3_000)
+        made = producer()
+        for number in range(30):
+            made.send(types.LOG, {"message": f"{number} {'x' * 200}"})
+        await store.merge([made.document()])
+        with pytest.raises(LongRunError) as caught:
+            await store.get(made.run)
+        listed = contents(caught.value.header)
+        assert len(listed) > 1
+
+        async def refuse(request, body):
+            return web.json_response({"error": "busy"}, status=503) if request.path.endswith(path) else None
+
+        proxy.fault = refuse
+        with pytest.raises(StoreError) as caught:
+            await store.delete([made.run])
+        assert caught.value.retryable
+        with pytest.raises(LongRunError):
+            await store.get(made.run)
+        proxy.fault = None
+        assert await store.delete([made.run]) == 1
+        assert await store.get(made.run) is None
+        assert [await store.page(made.run, info.id) for info in listed] == [None] * len(listed)
 
     async def test_a_document_with_a_mapping_error_comes_back_with_the_reason(self, store, proxy, cluster):
         bad, good = run("bad"), run("good")
