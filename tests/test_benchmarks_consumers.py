@@ -6,13 +6,16 @@ from collections import Counter
 import pytest
 
 from benchmarks.consumers import job
+from benchmarks.consumers.agent import BEFORE_CALLS, log_runs
 from benchmarks.consumers.fill import fill, made
+from benchmarks.consumers.latency import AT, Reader
 from benchmarks.consumers.plan import QUICK, Order, Plan
 from benchmarks.consumers.run import measurements
 from benchmarks.consumers.targets import TARGETS
 from benchmarks.consumers.worker import MEASURES
 from benchmarks.targets import judge
 from tailrace.event import decode, types
+from tailrace.testing import capture_events
 
 
 def test_the_job_is_what_it_says_50_events_of_about_700_bytes_a_run_and_so_many_runs_open_at_once():
@@ -68,3 +71,25 @@ def test_a_measurement_takes_every_event_and_counts_what_came_of_it(kafka_url, t
     assert figures["wall_s"] > 0 < figures["cpu_s"]
     if mode == "job":
         assert figures["documents"] == 8
+
+
+def test_the_agent_logs_runs_whose_calls_can_be_told_apart_and_stand_behind_two_events():
+    with capture_events() as captured:
+        logged = asyncio.run(log_runs(400, 0.2, 4, 10))
+    calls = {}
+    for event in captured.events:
+        for at in AT.findall(bytes(event.data)):
+            calls[int(at)] = (event.run, event.n)
+    assert len(calls) == sum(map(len, logged.values())) >= 40
+    assert calls == {at: (run, BEFORE_CALLS + place) for run, times in logged.items() for place, at in enumerate(times)}
+
+
+def test_a_call_is_found_when_its_run_first_counts_so_many_events_that_it_is_among_them():
+    reader = Reader(store=None)
+    reader.note("a", 1_000, 1)
+    reader.note("a", 2_000, 4)
+    reader.note("a", 2_500, 4)
+    reader.note("a", 3_000, 3)
+    reader.note("a", 4_000, 6)
+    assert list(reader.found_after({"a": [100, 200, 300, 400]})) == [1_900, 1_800, 3_700, 3_600]
+    assert (reader.found("a"), reader.found("b")) == (6, 0)

@@ -56,7 +56,8 @@ so that few are asked, as people do."""
 _PAUSE = 0.05
 _READY_SECONDS, _LATE_SECONDS = 120.0, 60.0
 _NS = 1_000_000_000
-_AT = re.compile(rb'"at":(\d{19})')
+AT = re.compile(rb'"at":(\d{19})')
+"""A call's own time, in its event, in a document and in a line: no two calls have the same."""
 
 _Times = Mapping[str, list[int]]
 
@@ -77,7 +78,7 @@ async def measure(order: Order) -> Figures:
             await enter(_process(config, "tailrace.cli", "consume", stage))
         tail = await enter(_process(config, "tailrace.cli", "tail", "-f"))
         agent = await enter(_process(config, "benchmarks.consumers.agent", *sizes))
-        reader = _Reader(await enter(aclosing(open_store(config))))
+        reader = Reader(await enter(aclosing(open_store(config))))
         async with asyncio.TaskGroup() as group:
             followers = (reader.show_on() for _ in range(_FOLLOWED))
             watching = [group.create_task(each) for each in (_read(tail, tailed), reader.search_on(), *followers)]
@@ -123,7 +124,7 @@ async def _process(config: Config, module: str, *arguments: str) -> AsyncIterato
         await process.wait()
 
 
-async def _told(agent: Process, reader: _Reader) -> _Times:
+async def _told(agent: Process, reader: Reader) -> _Times:
     """What the agent has logged, once it tells; the reader learns of each run that it begins."""
     assert agent.stdout is not None
     while isinstance(told := msgspec.json.decode(await agent.stdout.readline(), type=dict[str, list[int]] | str), str):
@@ -135,11 +136,11 @@ async def _read(tail: Process, tailed: dict[int, int]) -> None:
     """Notes when the line of each call came."""
     assert tail.stdout is not None
     async for line in tail.stdout:
-        if found := _AT.search(line):
+        if found := AT.search(line):
             tailed.setdefault(int(found[1]), time.time_ns())
 
 
-async def _all_seen(logged: _Times, tailed: Mapping[int, int], reader: _Reader, seconds: float) -> None:
+async def _all_seen(logged: _Times, tailed: Mapping[int, int], reader: Reader, seconds: float) -> None:
     """Returns when every call was tailed and found."""
     deadline = time.monotonic() + seconds
     while True:
@@ -166,12 +167,12 @@ async def _taken(config: Config) -> dict[str, dict[int, int]]:
             async with bus.subscribe(topic) as subscription:
                 while not (batch := await subscription.receive()).caught_up:
                     for record in batch.records:
-                        for at in _AT.findall(record.value):
+                        for at in AT.findall(record.value):
                             times.setdefault(int(at), round(record.timestamp * _NS))
     return found
 
 
-class _Reader:
+class Reader:
     """Asks the store, and notes when what was there first."""
 
     def __init__(self, store: Store) -> None:
@@ -186,7 +187,13 @@ class _Reader:
         """Of how many events a search has told."""
         return self._counts[run][-1][1] if run in self._counts else 0
 
+    def note(self, run: str, now: int, count: int) -> None:
+        """A search has told that many events of the run."""
+        if count > self.found(run):
+            self._counts.setdefault(run, []).append((now, count))
+
     def found_after(self, logged: _Times) -> Iterator[int]:
+        """Nanoseconds from each call until it was among the events told of its run, in order."""
         for run, times in logged.items():
             seen = iter(self._counts[run])
             now, count = next(seen)
@@ -202,8 +209,7 @@ class _Reader:
             page = await self._store.search(Query(workflows=(WORKFLOW,), limit=limit))
             now = time.time_ns()
             for summary in page.runs:
-                if (count := int(summary.counts["events"])) > self.found(summary.run_id):
-                    self._counts.setdefault(summary.run_id, []).append((now, count))
+                self.note(summary.run_id, now, summary.counts["events"])
             await asyncio.sleep(_SEARCH_PAUSE)
 
     async def show_on(self) -> None:
@@ -215,7 +221,7 @@ class _Reader:
                 now = time.time_ns()
                 events = document.events.values() if document else ()
                 for event in events:
-                    if found := _AT.search(bytes(event.data)):
+                    if found := AT.search(bytes(event.data)):
                         self.shown.setdefault(int(found[1]), now)
                 if any(event.type == types.RUN_END for event in events):
                     break
