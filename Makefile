@@ -19,7 +19,7 @@ demo: .venv/demo.stamp ## run a workflow on the embedded default, print its docu
 	@$(BIN)/tailrace demo
 
 test: .venv/test.stamp ## run every test; those with real servers need Java 17 and Maven
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: .venv/test.stamp ## check style, format and types
 	@$(BIN)/ruff check

@@ -10,11 +10,15 @@ import pytest
 from benchmarks import readme, report, servers
 from benchmarks.__main__ import main
 from benchmarks.catalog import PEERS, missing
+from benchmarks.consumers import report as consumers_report
+from benchmarks.consumers.plan import QUICK as QUICK_CONSUMERS
+from benchmarks.consumers.plan import Plan as ConsumersPlan
 from benchmarks.plan import QUICK, Plan
-from benchmarks.readme import BEGIN, END, SectionError
+from benchmarks.readme import CONSUMERS, LOGGING, SectionError
 from benchmarks.run import Outcome, Row
 from benchmarks.targets import TARGETS, Target, judge, medians
 
+BEGIN, END = LOGGING
 ROOT = Path(__file__).parents[1]
 _CALL = {"wall_ns", "total_cpu_ns", "caller_cpu_ns", "single_p999_ns", "paced_p50_ns", "delivered_share", "rss_mib"}
 
@@ -164,7 +168,8 @@ def _results(path: Path, plan: Plan) -> Path:
 def test_the_readme_gets_the_tables_of_the_last_run_and_keeps_the_rest(tmp_path):
     page = tmp_path / "README.md"
     page.write_text(f"# before\n\n{BEGIN}\nan old table\n{END}\n\nafter\n")
-    arguments = ["--results", str(_results(tmp_path / "latest.json", Plan())), "--readme", str(page)]
+    results = str(_results(tmp_path / "latest.json", Plan()))
+    arguments = ["--results", results, "--consumers", str(tmp_path / "none"), "--readme", str(page)]
     assert readme.main(arguments) == 0
     once = page.read_text()
     assert once.startswith(f"# before\n\n{BEGIN}\n")
@@ -188,9 +193,69 @@ def test_a_readme_without_a_place_for_the_tables_is_left_alone(page):
 def test_a_quick_run_is_not_published(tmp_path, capsys):
     page = tmp_path / "README.md"
     page.write_text(f"{BEGIN}{END}")
-    assert readme.main(["--results", str(_results(tmp_path / "quick.json", QUICK)), "--readme", str(page)]) == 1
+    results = str(_results(tmp_path / "quick.json", QUICK))
+    assert readme.main(["--results", results, "--consumers", str(tmp_path / "none"), "--readme", str(page)]) == 1
     assert page.read_text() == f"{BEGIN}{END}"
     assert "too short" in capsys.readouterr().err
+
+
+def _consumers(path: Path, plan: ConsumersPlan) -> Path:
+    job = {"events": 200_000.0, "documents": 4_000.0, "wall_s": 4.0, "cpu_s": 3.0, "peak_mib": 80.0}
+    waits = {"p50": 0.4, "p99": 1.5, "p999": 1.8, "max": 1.9}
+    latency = {f"{who}_{name}_s": wait for who in _READERS for name, wait in waits.items()}
+    latency |= {f"{who}_events": 8_000.0 for who in _READERS}
+    rows = [Row("tailrace", "job", 0, job, load=0.7), Row("tailrace", "latency", 0, latency)]
+    consumers_report.write(consumers_report.of(Outcome(rows, {"quix": "there is no quix"}), plan), path)
+    return path
+
+
+_READERS = ("published", "sampled", "joined", "tailed", "shown", "found")
+
+
+def test_the_readme_gets_the_tables_of_the_consumers_too_with_day_and_machine(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"{BEGIN}the calls{END}\n{CONSUMERS.begin}run the benchmark{CONSUMERS.end}\nafter\n")
+    results = _consumers(tmp_path / "consumers.json", ConsumersPlan())
+    arguments = ["--results", str(tmp_path / "none"), "--consumers", str(results), "--readme", str(page)]
+    assert readme.main(arguments) == 0
+    written = page.read_text()
+    assert "run the benchmark" not in written
+    assert written.startswith(f"{BEGIN}the calls{END}\n{CONSUMERS.begin}\n")
+    assert written.endswith(f"{CONSUMERS.end}\nafter\n")
+    (line,) = (line for line in written.splitlines() if line.startswith("| aggregate: 50 events"))
+    assert [cell.strip() for cell in line.split("|")[2:5]] == ["tailrace", "50,000", "15.0"]
+    (line,) = (line for line in written.splitlines() if "`tailrace tail -f`" in line and "8,000" in line)
+    assert [cell.strip() for cell in line.split("|")[2:6]] == ["8,000", "400", "1500", "1900"]
+    assert "| from a call to found in OpenSearch, p99, s" in written
+    done = consumers_report.read(results)
+    assert f"{done.measured_at[:10]}, {done.machine.cpu}, {done.machine.cores} cores" in written
+    assert "- quix: left out, there is no quix" in written
+
+    assert readme.main(arguments) == 0
+    assert page.read_text() == written
+
+
+def test_a_quick_run_of_the_consumers_is_not_published(tmp_path, capsys):
+    page = tmp_path / "README.md"
+    page.write_text(f"{CONSUMERS.begin}{CONSUMERS.end}")
+    results = _consumers(tmp_path / "consumers.json", QUICK_CONSUMERS)
+    assert readme.main(["--results", "none", "--consumers", str(results), "--readme", str(page)]) == 1
+    assert page.read_text() == f"{CONSUMERS.begin}{CONSUMERS.end}"
+    assert "too short" in capsys.readouterr().err
+
+
+def test_without_any_results_the_readme_is_left_alone(tmp_path, capsys):
+    page = tmp_path / "README.md"
+    page.write_text("as it was")
+    assert readme.main(["--results", "none", "--consumers", "none", "--readme", str(page)]) == 1
+    assert page.read_text() == "as it was"
+    assert "is there" in capsys.readouterr().err
+
+
+def test_the_readme_has_a_place_for_each_of_the_two():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    for marks in (LOGGING, CONSUMERS):
+        assert "the tables" in readme.rewritten(page, "the tables", marks)
 
 
 def test_the_sink_takes_bodies_of_both_kinds_on_one_connection():

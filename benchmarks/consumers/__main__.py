@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     done = report.of(run(plan, given.only), plan)
     name = "consumers-quick.json" if plan.quick else "consumers.json"
     report.write(done, given.output or RESULTS / name)
-    print(report.conditions(done), report.figures_table(done), report.targets_table(done), sep="\n\n")
+    tables = (report.figures_table(done), report.latency_table(done), report.targets_table(done))
+    print(report.conditions(done), *filter(None, tables), sep="\n\n")
     for line in report.footnotes(done):
         print(line)
     missed = given.check and any(target.verdict == "missed" for target in done.targets)

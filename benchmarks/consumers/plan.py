@@ -18,11 +18,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Of 20 events of about 300 B each; once all are open at once, once `open_at_once`."""
     long_run: int = 1_000_000
     """Events of one run."""
+    latency_seconds: int = 45
+    """For which an agent logs 1,000 events a second, each of which is waited for."""
     quick: bool = False
     """Too short to be published."""
 
 
-QUICK = Plan(rounds=1, runs=400, open_at_once=100, documents=200, small_runs=2_000, long_run=20_000, quick=True)
+QUICK = Plan(
+    rounds=1,
+    runs=400,
+    open_at_once=100,
+    documents=200,
+    small_runs=2_000,
+    long_run=20_000,
+    latency_seconds=8,
+    quick=True,
+)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

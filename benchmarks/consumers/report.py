@@ -13,9 +13,18 @@ from benchmarks.report import Machine, machine, shown, table, targets_table
 from benchmarks.run import Outcome, Row
 from benchmarks.targets import Judged, judge, medians
 
-__all__ = ["Report", "figures_table", "footnotes", "of", "read", "targets_table", "write"]
+__all__ = ["Report", "figures_table", "footnotes", "latency_table", "of", "read", "targets_table", "write"]
 
 _COLUMNS = ("", "", "a second", "CPU, µs each", "documents", "RAM at most, MiB")
+_LATENCY_COLUMNS = ("1,000 calls a second, from the call to", "calls", "p50, ms", "p99, ms", "at most, ms")
+_READERS = {
+    "published": "its event on the events topic",
+    "sampled": "its event on the sampled topic",
+    "joined": "a document of it on the documents topic",
+    "tailed": "its line from `tailrace tail -f`",
+    "shown": "its run's document by id holding it, OpenSearch",
+    "found": "its run in a search counting it, OpenSearch",
+}
 _WHAT = {
     "job": "aggregate: 50 events a run, 700 B each",
     "sample": "sample: errors and half of the runs",
@@ -56,6 +65,8 @@ def figures_table(report: Report) -> str:
     """Medians of the rounds. Events are counted, where there are none documents."""
     lines = []
     for (mode, peer), figures in medians(report.rows).items():
+        if mode not in _WHAT:
+            continue
         counted = figures.get("events") or figures["documents"]
         lines.append(
             [
@@ -67,7 +78,23 @@ def figures_table(report: Report) -> str:
                 shown(figures.get("peak_mib"), 1, 0),
             ]
         )
-    return table(_COLUMNS, sorted(lines))
+    return table(_COLUMNS, sorted(lines)) if lines else ""
+
+
+def latency_table(report: Report) -> str:
+    """From a call to who reads; empty where that was not measured. Medians of the rounds."""
+    figures = medians(report.rows).get(("latency", "tailrace"))
+    if figures is None:
+        return ""
+    lines = [
+        [
+            what,
+            f"{figures[f'{reader}_events']:,.0f}",
+            *(shown(figures[f"{reader}_{quantile}_s"], 1e-3, 0) for quantile in ("p50", "p99", "max")),
+        ]
+        for reader, what in _READERS.items()
+    ]
+    return table(_LATENCY_COLUMNS, lines)
 
 
 def conditions(report: Report) -> str:

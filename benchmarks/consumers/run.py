@@ -17,6 +17,7 @@ import msgspec
 
 from benchmarks import servers
 from benchmarks.consumers import job
+from benchmarks.consumers.latency import RATE
 from benchmarks.consumers.plan import FIGURES, Order, Plan
 from benchmarks.measure import Figures
 from benchmarks.run import Outcome, Row
@@ -25,13 +26,14 @@ _ROOT = Path(__file__).resolve().parents[2]
 _LIMIT_SECONDS = 900.0
 _PEERS = {"quix": ".venv-quix", "bytewax": ".venv-bytewax"}
 """Peer -> its environment, which `make bench-consumers` makes."""
+_INTO_OPENSEARCH = ("index", "latency")
 
 
 class Data(NamedTuple):
     """What stands on a topic for a measurement."""
 
     what: str
-    """As in `fill.made`."""
+    """As in `fill.made`; `nothing`: the measurement makes its own."""
     kind: str
     """Of topic: `events`, `sampled` or `documents`."""
     runs: int
@@ -57,6 +59,7 @@ def measurements(plan: Plan) -> dict[tuple[str, str], Data]:
         ("open", "few"): Data("small", "sampled", plan.small_runs, min(plan.open_at_once, plan.small_runs), small),
         ("open", "many"): Data("small", "sampled", plan.small_runs, plan.small_runs, small),
         ("long", "tailrace"): Data("long", "sampled", plan.long_run, 1, plan.long_run),
+        ("latency", "tailrace"): Data("nothing", "events", 0, 0, plan.latency_seconds * RATE),
     }
 
 
@@ -74,10 +77,10 @@ def run(plan: Plan, modes: Sequence[str]) -> Outcome:
         if not kafka:
             return Outcome([], {"everything": "no Kafka"})
         opensearch = ""
-        if "index" in modes:
+        if needing := [mode for mode in _INTO_OPENSEARCH if mode in modes]:
             opensearch = stack.enter_context(servers.opensearch(directory / "opensearch"))
             if not opensearch:
-                left_out["index"] = "no OpenSearch"
+                left_out |= dict.fromkeys(needing, "no OpenSearch")
         bench = _Bench(directory, kafka, opensearch)
         rows = []
         for number in range(plan.rounds):
@@ -112,7 +115,7 @@ class _Bench:
 
     def _topic(self, prefix: str, data: Data) -> str:
         topic = f"{prefix}.documents" if data.kind == "documents" else f"{prefix}.{data.kind}.job"
-        if topic not in self._filled:
+        if data.what != "nothing" and topic not in self._filled:
             order = [self._kafka, topic, f"{prefix}.documents", data.what, str(data.runs), str(data.open_at_once)]
             _execute([sys.executable, "-m", "benchmarks.consumers.fill", *order], self._directory)
             self._filled.add(topic)
@@ -125,7 +128,7 @@ class _Bench:
                 mode=mode,
                 peer=peer,
                 kafka=self._kafka,
-                opensearch=self._opensearch if mode == "index" else "",
+                opensearch=self._opensearch if mode in _INTO_OPENSEARCH else "",
                 directory=own,
                 prefix=prefix,
                 group=group,

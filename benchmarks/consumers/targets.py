@@ -19,6 +19,10 @@ def _ratio(mode: str, other: tuple[str, str], counted: str = "events", peer: str
     return lambda medians: _rate(medians, mode, peer, counted) / _rate(medians, *other, counted)
 
 
+def _after(figure: str) -> Callable[[Medians], float]:
+    return lambda medians: medians["latency", _OURS][figure]
+
+
 TARGETS = (
     Target("aggregate, events/s", 60_000, 60_000, lambda medians: _rate(medians, "job", _OURS), at_least=True),
     Target("aggregate / Quix Streams, events/s", 2.5, 4, _ratio("job", ("job", "quix")), at_least=True),
@@ -43,4 +47,7 @@ TARGETS = (
         at_least=True,
     ),
     Target("one run of 1,000,000 events, memory, MiB", 300, 150, lambda medians: medians["long", _OURS]["peak_mib"]),
+    Target("from a call to its document in OpenSearch by id, p99, s", 3, 2, _after("shown_p99_s")),
+    Target("from a call to found in OpenSearch, p99, s", 3, 2, _after("found_p99_s")),
+    Target("from a call to the line of `tailrace tail -f`, p99, s", 0.5, 0.3, _after("tailed_p99_s")),
 )

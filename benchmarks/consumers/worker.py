@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.consumers import bulk, stages
+from benchmarks.consumers import bulk, latency, stages
 from benchmarks.consumers.plan import FIGURES, Order
 from benchmarks.measure import Figures
 from tailrace_consumers.consume import seldom_collected
@@ -23,6 +23,7 @@ MEASURES: dict[tuple[str, str], Callable[[Order], Awaitable[Figures]]] = {
     ("open", "many"): stages.aggregate,
     ("open", "few"): stages.aggregate,
     ("long", "tailrace"): stages.aggregate,
+    ("latency", "tailrace"): latency.measure,
 }
 """By mode and peer."""
 

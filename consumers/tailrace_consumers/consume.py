@@ -15,7 +15,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
-from tailrace.bus import Bus, Partition, Subscription
+from tailrace.bus import UNBOUNDED, Bus, Partition, Subscription
 from tailrace.bus.topics import Topics
 from tailrace.config import Config
 from tailrace.consumer import Address, Progress
@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, frozen=True):
     sink: Callable[[Bus], Sink[Any]] | None = None
     """Where its output goes, if it is not only records for the bus or documents for the store."""
     max_records: int = 1000
+    max_bytes: int = UNBOUNDED
+    """These two as in `Subscription.receive`."""
 
 
 class _Running:
@@ -72,6 +74,7 @@ class _Running:
             self._retry,
             backlog=self._backlog,
             max_records=plan.max_records,
+            max_bytes=plan.max_bytes,
             max_dead_per_minute=config.consume.max_dead_per_minute,
         )
 

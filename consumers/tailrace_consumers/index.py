@@ -16,8 +16,8 @@ from tailrace_consumers.consume import Plan, consume
 from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.stage import Merge
 
-_MAX_RECORDS = 200
-"""Fewer at a time than other stages take: a document may be a megabyte, and all of them are in memory at once."""
+MAX_RECORDS = 200
+"""Fewer at a time than other stages take: documents are large, and all of them are in memory at once, taken apart."""
 
 
 class IndexStage:
@@ -57,7 +57,15 @@ class IndexStage:
 
 def plan(config: Config) -> Plan:
     documents = Topics(config.prefix).documents
-    return Plan("index", IndexStage(), reads=documents, creates=(documents,), into_store=True, max_records=_MAX_RECORDS)
+    return Plan(
+        "index",
+        IndexStage(),
+        reads=documents,
+        creates=(documents,),
+        into_store=True,
+        max_records=MAX_RECORDS,
+        max_bytes=config.index.max_joined_bytes,
+    )
 
 
 async def consumer(

@@ -18,13 +18,11 @@ from tailrace.config import Config
 from tailrace.consumer import Progress
 from tailrace.registry import open_bus, open_store
 from tailrace_consumers.dead_letters import DeadLetter
-from tailrace_consumers.index import IndexStage
+from tailrace_consumers.index import MAX_RECORDS, IndexStage
 from tailrace_consumers.retry import Retry
 from tailrace_consumers.sinks import StoreSink
 from tailrace_consumers.stage import Merge
 
-_MAX_RECORDS = 200
-"""As many documents at a time as the index stage takes."""
 _WAIT = 0.1
 """Seconds to wait for more before asking whether this was all."""
 
@@ -38,7 +36,8 @@ async def rebuild(
     async with aclosing(open_bus(config)) as bus, aclosing(open_store(config)) as store:
         sink = StoreSink(store)
         async with bus.subscribe(Topics(config.prefix).documents, start=since) as subscription:
-            receive = partial(subscription.receive, max_records=_MAX_RECORDS, wait=_WAIT)
+            limits = {"max_records": MAX_RECORDS, "max_bytes": config.index.max_joined_bytes}
+            receive = partial(subscription.receive, **limits, wait=_WAIT)
             caught_up = False
             while not caught_up:
                 batch = await retry("reading", receive)

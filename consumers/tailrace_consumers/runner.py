@@ -15,7 +15,7 @@ from typing import Generic, Literal, TypeVar
 import anyio
 import msgspec
 
-from tailrace.bus import Batch, Partition, Received, Subscription
+from tailrace.bus import UNBOUNDED, Batch, Partition, Received, Subscription
 from tailrace.consumer import Progress
 from tailrace.errors import BusError, TailraceError
 from tailrace_consumers.dead_letters import DeadLetter, DeadLetters, Quota
@@ -62,10 +62,14 @@ class Runner(Generic[Item]):
         backlog: Callable[[], Awaitable[int]],
         clock: Callable[[], float] = time.time,
         max_records: int = 1000,
+        max_bytes: int = UNBOUNDED,
         max_dead_per_minute: int = _MAX_DEAD_PER_MINUTE,
         patience: float = 5.0,
     ) -> None:
-        """`backlog` counts the records not committed; `patience` is for how long another member is waited for."""
+        """`backlog` counts the records not committed; `patience` is for how long another member is waited for.
+
+        `max_records` and `max_bytes` are those of `Subscription.receive`.
+        """
         self.pulse = Pulse(time.monotonic())
         self._stage = stage
         self._sink = sink
@@ -75,6 +79,7 @@ class Runner(Generic[Item]):
         self._clock = clock
         self._patience = patience
         self._max_records = max_records
+        self._max_bytes = max_bytes
         self._positions: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
         self._commit_at = 0.0
@@ -145,7 +150,8 @@ class Runner(Generic[Item]):
 
     async def _receive(self, subscription: Subscription, wait: float) -> Batch:
         with anyio.CancelScope() as self._reading:
-            return await self._retry("reading", lambda: subscription.receive(max_records=self._max_records, wait=wait))
+            limits = {"max_records": self._max_records, "max_bytes": self._max_bytes}
+            return await self._retry("reading", lambda: subscription.receive(**limits, wait=wait))
         return Batch()  # stopped while it waited
 
     async def _take(self, batch: Batch) -> None:

@@ -70,6 +70,14 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     their later events follow as partial documents, which the index stage joins."""
 
 
+class IndexSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the index stage joins."""
+
+    max_joined_bytes: int = 16 << 20
+    """Bytes of documents, as on the bus, that are read, joined and written together; at most 200 documents, at least
+    one. Taken apart they need several times that memory. Kafka keeps a bound of its own, of the same size."""
+
+
 class ConsumeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How consumers run, whichever stage it is."""
 
@@ -132,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolSettings = SpoolSettings()
     sample: SampleSettings = SampleSettings()
     aggregate: AggregateSettings = AggregateSettings()
+    index: IndexSettings = IndexSettings()
     consume: ConsumeSettings = ConsumeSettings()
     redact: RedactSettings = RedactSettings()
     propagation: PropagationSettings = PropagationSettings()
@@ -279,6 +288,7 @@ def _check_ranges(config: Config, origins: Mapping[str, str]) -> None:
         ("aggregate.live_after", _within(aggregate.live_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.abandon_after", _within(aggregate.abandon_after, 0, _LONG), "0 to 3153600000 seconds (100 years)"),
         ("aggregate.max_held_bytes", aggregate.max_held_bytes >= 0, "0 or more bytes"),
+        ("index.max_joined_bytes", config.index.max_joined_bytes >= 1, "at least 1"),
         ("consume.instance", _fits(_INSTANCE, consume.instance), "1 to 200 of the characters A-Z a-z 0-9 . _ -"),
         ("consume.max_dead_per_minute", consume.max_dead_per_minute >= 0, "0 or more"),
         ("consume.metrics", _fits(_ADDRESS, consume.metrics), "a port, or host:port"),

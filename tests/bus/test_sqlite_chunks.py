@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tailrace.bus import Partition, Received, Record
+from tailrace.bus import UNBOUNDED, Partition, Received, Record
 from tailrace.bus.sqlite import records as table
 from tailrace.bus.sqlite.chunk import CHUNK_BYTES, CHUNK_RECORDS, chunks_of, records_in
 from tailrace.errors import BusError
@@ -109,8 +109,10 @@ def test_a_reader_that_was_cancelled_inside_a_later_chunk_reads_again_from_where
         connection.executescript(table.SCHEMA)
         for first in (0, 10):
             table.append(connection, records(TOPIC, 10, first=first), 1, 5.0)
-        given, _ = table.fetch(connection, [TOPIC], {}, 15, decoded)
-        again, _ = table.fetch(connection, [TOPIC], {}, 20, decoded)  # the 15 never arrived: no position moved
+        given, _ = table.fetch(connection, [TOPIC], {}, (15, UNBOUNDED), decoded)
+        again, _ = table.fetch(
+            connection, [TOPIC], {}, (20, UNBOUNDED), decoded
+        )  # the 15 never arrived: no position moved
     assert (values(given), values(again)) == (list(range(15)), list(range(20)))
 
 

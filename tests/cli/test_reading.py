@@ -14,7 +14,7 @@ def test_runs_lists_the_newest_first_in_a_table(tailrace):
     tailrace.store(finished(), later)
     result = tailrace("runs")
     assert result.returncode == 0, result.stderr
-    header, first, second = result.stdout.splitlines()
+    header, first, second, total = result.stdout.splitlines()
     assert header.split() == [
         "run",
         "workflow",
@@ -31,6 +31,7 @@ def test_runs_lists_the_newest_first_in_a_table(tailrace):
     assert second.split()[:3] == ["1234abcd", "research", "completed"]
     assert "2026-01-01 00:00:00" in second
     assert second.split()[-8:] == ["ago", "13.0", "s", "2", "2", "1", "212", "$0.0131"]
+    assert total == "total: 2 runs, 2 actions, 1 error, 212 tokens, $0.0131"
 
 
 def test_the_columns_of_tokens_and_cost_are_left_out_where_there_are_none(tailrace):
@@ -54,7 +55,7 @@ def test_a_query_narrows_the_list_and_limit_cuts_it(tailrace):
         json.loads(line)["run_id"] for line in tailrace("runs", "workflow:support", "-o", "json").stdout.splitlines()
     ] == [OTHER]
     cut = tailrace("runs", "--limit", "1")
-    assert len(cut.stdout.splitlines()) == 2
+    assert len(cut.stdout.splitlines()) == 3
     assert "more runs match" in cut.stderr
 
 

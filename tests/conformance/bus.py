@@ -18,11 +18,11 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tailrace.bus import Bus, Partition, Record
+from tailrace.bus import Bus, Partition, Received, Record
 from tailrace.bus.topics import partition_of
 from tailrace.errors import ClosedError
 from tests.conformance import publisher
-from tests.conformance.bus_case import opened, read, read_to_end, records, values
+from tests.conformance.bus_case import PATIENCE, opened, read, read_to_end, records, values
 from tests.conformance.bus_groups import GroupConformance
 
 
@@ -150,6 +150,31 @@ class BusConformance(GroupConformance):
                 with anyio.fail_after(20):
                     batch = await subscription.receive(wait=60)
                 assert values(batch.records) == [0, 1]
+
+    async def test_a_batch_keeps_to_the_bytes_asked_for_but_is_never_empty_for_it(
+        self, bus: Bus, prefix: str, group: str
+    ):
+        sizes = [100, 100, 250, 1, 100, 300, 40, 40]
+        topics = [f"{prefix}.{number}" for number in range(3)]
+        made = [Record(topic, b"run", b"x" * size) for topic in topics for size in sizes]
+        await bus.publish(made)
+        received: list[Received] = []
+        async with bus.subscribe(f"{prefix}.*", group=group) as subscription:
+            with anyio.fail_after(PATIENCE):
+                while len(received) < len(made):
+                    batch = (await subscription.receive(max_bytes=240)).records
+                    if self.features.bounds_bytes:
+                        assert len(batch) == 1 or sum(len(record.value) for record in batch) <= 240
+                    received += batch
+        for topic in topics:
+            assert [len(record.value) for record in received if record.topic == topic] == sizes
+
+    async def test_so_many_bytes_are_taken_as_are_asked_for(self, bus: Bus, topic: str):
+        if not self.features.bounds_bytes:
+            pytest.skip("the client's fetch has its own bound")
+        await bus.publish(records(topic, 10))
+        async with bus.subscribe(topic) as subscription:
+            assert [len((await subscription.receive(max_bytes=each)).records) for each in (4, 1, 100)] == [4, 1, 5]
 
     async def test_caught_up_is_said_only_when_all_has_been_read(self, bus: Bus, prefix: str, group: str):
         for name in (None, group):

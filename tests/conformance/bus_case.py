@@ -28,6 +28,8 @@ class Features(NamedTuple):
     """Members of a group share the partitions; else one reads and the others stand by."""
     survives_restart: bool
     """Records are there for other processes, and after all of them ended."""
+    bounds_bytes: bool = True
+    """A batch keeps to `max_bytes`; else the client's fetch has a bound of its own."""
 
 
 def records(topic: str, count: int, *, key: str = "run", first: int = 0) -> list[Record]:

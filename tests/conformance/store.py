@@ -158,6 +158,38 @@ class StoreConformance(LongRunConformance, SearchConformance):
         assert await self.stored(store, good) == render(good)
         assert await store.get(broken.run_id) is None
 
+    # Delete
+
+    async def test_a_deleted_run_is_gone_for_every_way_to_find_it_and_the_others_stay(self, store, other, backend):
+        gone, stays = run("quinquereme", agents=("planner",)), run("quinquereme", agents=("planner",))
+        await self.put(store, backend, gone, stays)
+        assert await other.delete([gone.run_id]) == 1
+        await backend.settle()
+        assert await store.get(gone.run_id) is None
+        assert await store.find(gone.run_id) == []
+        for query in (Query(), Query(words=("quinquereme",)), Query(agents=("planner",))):
+            assert ids(await store.search(query)) == [stays.run_id]
+        assert await self.stored(store, stays) == render(stays)
+
+    async def test_deleting_counts_what_was_there_and_may_be_repeated(self, store):
+        documents = [run(f"number {n}") for n in range(130)]
+        await store.merge(documents)
+        wanted = [*(document.run_id for document in documents), run_id(), "no such run", "", documents[0].run_id]
+        assert await store.delete([]) == 0
+        assert await store.delete(wanted) == 130
+        assert await store.delete(wanted) == 0
+
+    async def test_what_is_merged_after_a_delete_brings_back_only_itself(self, store, backend):
+        made = producer().send(types.LOG, {"message": "quinquereme"})
+        await self.put(store, backend, made.document())
+        assert await store.delete([made.run]) == 1
+        made.send(types.LOG, {"message": "late"}, agent="critic")
+        late = collect(made.events[-1:])[made.run]
+        await self.put(store, backend, late)
+        assert await self.stored(store, late) == render(late)
+        assert ids(await store.search(Query(words=("quinquereme",)))) == []
+        assert ids(await store.search(Query(words=("late",), agents=("critic",)))) == [made.run]
+
     # Life
 
     async def test_another_store_object_sees_what_the_first_one_merged(self, store, other):
@@ -170,6 +202,12 @@ class StoreConformance(LongRunConformance, SearchConformance):
         await store.merge([run()])
         await store.aclose()
         await store.aclose()
-        for call in (store.merge([run()]), store.get("abcd"), store.find("abcd"), store.search(Query())):
+        for call in (
+            store.merge([run()]),
+            store.get("abcd"),
+            store.find("abcd"),
+            store.search(Query()),
+            store.delete(["abcd"]),
+        ):
             with pytest.raises(ClosedError):
                 await call

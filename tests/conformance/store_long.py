@@ -170,6 +170,21 @@ class LongRunConformance:
         assert await store.get(short.run_id) is not None
         assert (await pieces_of(store, made.run))[0] == before
 
+    async def test_a_deleted_long_run_leaves_no_page(self, store, other, small_pages):
+        made, stays = long_run(), long_run()
+        await store.merge([made.document(), stays.document()])
+        pages_of = {each: contents(await header_of(store, each)) for each in (made.run, stays.run)}
+        assert len(pages_of[made.run]) > 3
+        assert await other.delete([made.run]) == 1
+        assert await store.get(made.run) is None
+        assert [await store.page(made.run, info.id) for info in pages_of[made.run]] == [None] * len(pages_of[made.run])
+        _, document = await pieces_of(store, stays.run)
+        assert render(document) == render(stays.document())
+        made.send(types.LOG, {"message": "late"})
+        late = collect(made.events[-1:])[made.run]
+        await store.merge([late])
+        assert render(await store.get(made.run)) == render(late)
+
     async def test_a_page_that_is_not_there_is_none(self, store, small_pages):
         assert await store.page(run_id(), "") is None
         made = producer()

@@ -53,7 +53,7 @@ def test_whatever_the_runs_and_however_their_documents_were_cut(tmp_path_factory
 
 
 async def test_a_second_time_and_into_the_same_store_it_changes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("tailrace_consumers.rebuild._MAX_RECORDS", 1)
+    monkeypatch.setattr("tailrace_consumers.rebuild.MAX_RECORDS", 1)
     config = live(tmp_path / "home")
     events = [start("a"), event("a", 1), start("b"), end("a", 2)]
     await consumed(config, events, [2])

@@ -96,7 +96,7 @@ class FaultySubscription:
         self.committed = committed
         self.positions = dict(committed)
 
-    async def receive(self, *, max_records, wait):
+    async def receive(self, *, max_records, wait, max_bytes=None):
         await anyio.lowlevel.checkpoint()
         fault = self.world.fault()
         if fault == "revoke":
@@ -127,7 +127,7 @@ class Reading:
         self.world = world
         self.left = [record for record in world.records(pattern) if record.timestamp >= since]
 
-    async def receive(self, *, max_records, wait):
+    async def receive(self, *, max_records, wait, max_bytes=None):
         await anyio.lowlevel.checkpoint()
         if self.world.fault() in {"before", "half", "after"}:
             self.world.die()

@@ -5,8 +5,9 @@ import pytest
 from aiohttp import web
 
 from tailrace.document import collect
+from tailrace.document.pages import contents
 from tailrace.document.view import render
-from tailrace.errors import StoreError
+from tailrace.errors import LongRunError, StoreError
 from tailrace.event import types
 from tests.store.proxy import Proxy, bulk_ids, items
 from tests.store.runs import producer, run
@@ -61,6 +62,62 @@ class TestFaults:
         assert caught.value.retryable
         proxy.fault = None
         assert await store.merge([run()]) == []
+
+    async def test_a_run_in_an_index_that_has_no_shard_yet_is_read_as_soon_as_it_has(self, store, proxy):
+        document = run()
+        await store.merge([document])
+        asked = []
+
+        async def start_slowly(request, body):
+            if request.path != "/_mget" or len(asked) == 2:
+                return None
+            asked.append(body)
+            error = {"type": "no_shard_available_action_exception", "reason": "just made"}
+            return web.json_response({"docs": [{"_id": document.run_id, "error": error}]})
+
+        proxy.fault = start_slowly
+        assert render(await store.get(document.run_id)) == render(document)
+        assert len(asked) == 2
+
+    async def test_a_run_that_no_shard_gives_is_a_retryable_error(self, store, proxy, monkeypatch):
+        monkeypatch.setattr("tailrace.store.opensearch._STARTING_SECONDS", 0)
+
+        async def never_start(request, body):
+            error = {"type": "no_shard_available_action_exception", "reason": "lost"}
+            return web.json_response({"docs": [{"error": error}]}) if request.path == "/_mget" else None
+
+        proxy.fault = never_start
+        with pytest.raises(StoreError, match="lost") as caught:
+            await store.get(run().run_id)
+        assert caught.value.retryable
+
+    @pytest.mark.parametrize("path", ["/_bulk", "/_delete_by_query"])
+    async def test_an_interrupted_delete_is_a_retryable_error_and_leaves_the_run_listed_until_it_is_finished(
+        self, store, proxy, path, monkeypatch
+    ):
+        monkeypatch.setattr("tailrace.document.pages.PAGE_BYTES", 3_000)
+        made = producer()
+        for number in range(30):
+            made.send(types.LOG, {"message": f"{number} {'x' * 200}"})
+        await store.merge([made.document()])
+        with pytest.raises(LongRunError) as caught:
+            await store.get(made.run)
+        listed = contents(caught.value.header)
+        assert len(listed) > 1
+
+        async def refuse(request, body):
+            return web.json_response({"error": "busy"}, status=503) if request.path.endswith(path) else None
+
+        proxy.fault = refuse
+        with pytest.raises(StoreError) as caught:
+            await store.delete([made.run])
+        assert caught.value.retryable
+        with pytest.raises(LongRunError):
+            await store.get(made.run)
+        proxy.fault = None
+        assert await store.delete([made.run]) == 1
+        assert await store.get(made.run) is None
+        assert [await store.page(made.run, info.id) for info in listed] == [None] * len(listed)
 
     async def test_a_document_with_a_mapping_error_comes_back_with_the_reason(self, store, proxy, cluster):
         bad, good = run("bad"), run("good")

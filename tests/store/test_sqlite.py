@@ -166,3 +166,27 @@ async def test_lists_and_short_ids_are_served_from_indexes(tmp_path, parts, tabl
 def test_a_url_of_another_form_is_a_config_error():
     with pytest.raises(ConfigError, match="sqlite:///"):
         open_store(Config(store="sqlite://store.db"))
+
+
+@pytest.mark.anyio
+async def test_a_deleted_run_leaves_no_row_and_the_next_ones_use_its_room(tmp_path):
+    backend = Sqlite(tmp_path / "store.db")
+    first, second = ([run(f"number {n} {'x' * 3_000}", agents=("planner",)) for n in range(100)] for _ in range(2))
+    async with aclosing(backend.open()) as store:
+        await store.merge(first)
+        before = pages_and_rows(backend.path)
+        await store.delete([document.run_id for document in first])
+        after = pages_and_rows(backend.path)
+        await store.merge(second)
+        again = pages_and_rows(backend.path)
+    assert before[1:] == again[1:] == (100, 100, 100)
+    assert after[1:] == (0, 0, 0)
+    assert again[0] < before[0] * 1.2
+
+
+def pages_and_rows(path):
+    """How many pages the file has, and each of the tables of runs, agents and words rows."""
+    with closing(sqlite3.connect(path)) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        tables = ("runs", "run_agents", "run_words")
+        return (pages, *(len(connection.execute(f"SELECT 1 FROM {table}").fetchall()) for table in tables))

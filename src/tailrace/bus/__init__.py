@@ -72,6 +72,10 @@ Start = Literal["earliest", "latest"] | float
 """Where to read without a committed offset: a float is a time, seconds since 1970."""
 
 
+UNBOUNDED = 1 << 62
+"""More bytes than any batch has."""
+
+
 class Subscription(Protocol):
     """A reader of topics. Not thread-safe: one task calls it."""
 
@@ -85,8 +89,11 @@ class Subscription(Protocol):
         """
         ...
 
-    async def receive(self, *, max_records: int = 500, wait: float = 1.0) -> Batch:
+    async def receive(self, *, max_records: int = 500, max_bytes: int = UNBOUNDED, wait: float = 1.0) -> Batch:
         """At most `max_records` records, after at most `wait` seconds (0: only what is there already).
+
+        `max_bytes`: of the records' values together; a first record that is larger comes alone. Kafka does not keep it:
+        there it is the client's fetch that is bounded, to 16 MiB.
 
         New topics that fit the subscription are picked up within seconds, from their first record.
 
@@ -149,6 +156,18 @@ class Bus(Protocol):
     async def aclose(self) -> None:
         """Release connections. Idempotent; later calls raise `ClosedError`."""
         ...
+
+
+def fitting(records: Sequence[Received], max_bytes: int) -> Sequence[Received]:
+    """The first of the records, as many as have values of at most so many bytes together."""
+    if max_bytes >= UNBOUNDED:
+        return records
+    size = 0
+    for place, record in enumerate(records):
+        size += len(record.value)
+        if size > max_bytes:
+            return records[:place]
+    return records
 
 
 def matches(name: str, patterns: Collection[str]) -> bool:

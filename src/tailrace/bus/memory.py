@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from tailrace.bus import Batch, Partition, Received, Record, Start, TopicInfo, matches
+from tailrace.bus import UNBOUNDED, Batch, Partition, Received, Record, Start, TopicInfo, fitting, matches
 from tailrace.bus.topics import partition_of
 from tailrace.config import Config, TopicSettings
 from tailrace.errors import ClosedError
@@ -176,13 +176,13 @@ class MemorySubscription:
     def active(self) -> bool:
         return self._positions is not None
 
-    async def receive(self, *, max_records: int = 500, wait: float = 1.0) -> Batch:
+    async def receive(self, *, max_records: int = 500, max_bytes: int = UNBOUNDED, wait: float = 1.0) -> Batch:
         await anyio.lowlevel.checkpoint()
         deadline = time.monotonic() + wait
         while True:
             self._check_open()
             with self._shared.lock:
-                batch = self._read(max_records)
+                batch = self._read(max_records, max_bytes)
                 left = deadline - time.monotonic()
                 if batch.records or left <= 0:
                     return batch
@@ -211,15 +211,18 @@ class MemorySubscription:
         if self._shared.readers.setdefault(group, self) is self:
             self._positions = dict(self._shared.committed[group])
 
-    def _read(self, max_records: int) -> Batch:
+    def _read(self, max_records: int, max_bytes: int) -> Batch:
         if self._positions is None and self._group is not None:
             self._take_turn(self._group)
         if self._positions is None:
             return Batch()
         records: list[Received] = []
+        left = max_bytes
         for partition, held in self._shared.matching(self._patterns):
             position = self._positions.get(partition, 0)
-            fresh = held[position : position + max_records - len(records)]
+            found = held[position : position + max_records - len(records)]
+            fresh = fitting(found, left) or ([] if records else found[:1])
+            left -= sum(len(record.value) for record in fresh)
             records += fresh
             self._positions[partition] = position + len(fresh)
         return Batch(records, caught_up=not records)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "topics": "tailrace.cli.topics:topics",
     "restore": "tailrace.cli.restore:restore",
     "rebuild": "tailrace.cli.rebuild:rebuild",
+    "prune": "tailrace.cli.prune:prune",
     "export": "tailrace.cli.export:export",
     "dead": "tailrace.cli.dead:dead",
     "doctor": "tailrace.cli.doctor:doctor",

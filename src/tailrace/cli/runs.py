@@ -13,15 +13,19 @@ from rich.text import Text
 from tailrace.cli import wording
 from tailrace.cli.catch_up import current_store
 from tailrace.cli.output import say, stdout, write_json
-from tailrace.config import load
+from tailrace.cli.totals import Totals
+from tailrace.config import Config, load
 from tailrace.document import Summary
-from tailrace.store import Page, Query
+from tailrace.store import Page, Query, Store
+from tailrace.store.entry import MAX_PAGE
 from tailrace.store.grammar import parse
 
 Limit = Annotated[int, Parameter(alias="-n", help="At most this many runs.")]
 Form = Annotated[Literal["table", "json"], Parameter(name=("--output", "-o"), help="json: one object a line.")]
 
 _NAME_WIDTH = 40
+_MOST_IN_TOTAL = 10_000
+"""Runs that are added up; a store of millions is not read through for a line."""
 
 
 async def runs(
@@ -29,8 +33,13 @@ async def runs(
     limit: Limit = 20,
     form: Form = "table",
 ) -> None:
-    """List runs, newest first: `tailrace runs status:failed since:2h`."""
-    await _list(parse(" ".join(query), now=time.time()), limit, form)
+    """List runs, newest first: `tailrace runs status:failed since:2h`.
+
+    The last line of the table is the total of all that match, of the newest 10,000 where there are more. Runs that the
+    sampler dropped are in it: as stubs, or, with `sample.stubs` off or with words in the query, by the weight of those
+    that were kept. `-o json` has no such line.
+    """
+    await _list(parse(" ".join(query), now=time.time()), limit, form, totals=True)
 
 
 async def search(
@@ -45,16 +54,36 @@ async def search(
     await _list(parse(" ".join(quoted), now=time.time()), limit, form)
 
 
-async def _list(query: Query, limit: int, form: str) -> None:
-    async with current_store(load()) as store:
+async def _list(query: Query, limit: int, form: str, *, totals: bool = False) -> None:
+    config = load()
+    async with current_store(config) as store:
         page = await store.search(msgspec.structs.replace(query, limit=limit))
+        total = await _total(config, store, query, page) if totals and form == "table" and page.runs else ""
     if form == "json":
         for summary in page.runs:
             write_json(msgspec.json.encode(summary))
         return
     if page.runs:
         stdout().print(table(page.runs, now=time.time()))
+    if total:
+        stdout().print(total, soft_wrap=True)
     _say_what_next(page, query, limit)
+
+
+async def _total(config: Config, store: Store, query: Query, first: Page) -> str:
+    """The line of totals of all that match; `first` is a page of them that was read already."""
+    sums = Totals(by_weight=not config.sample.stubs or bool(query.words or query.phrases))
+    page, counted = first, 0
+    if first.next is not None and len(first.runs) < MAX_PAGE:
+        page = await store.search(msgspec.structs.replace(query, limit=MAX_PAGE))
+    while True:
+        sums.add(page.runs)
+        counted += len(page.runs)
+        if page.next is None:
+            return sums.line()
+        if counted >= _MOST_IN_TOTAL:
+            return f"{sums.line()} (of the newest {counted:,} runs that match)"
+        page = await store.search(msgspec.structs.replace(query, limit=MAX_PAGE, after=page.next))
 
 
 def _say_what_next(page: Page, query: Query, limit: int) -> None:

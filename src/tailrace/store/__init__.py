@@ -88,6 +88,18 @@ class Store(Protocol):
         """Runs that match. May lag behind `merge` by up to a second (OpenSearch's refresh)."""
         ...
 
+    async def delete(self, run_ids: Sequence[str]) -> int:
+        """Remove these runs whole, with their pages; how many of them were there. Durable when it returns.
+
+        Safe to repeat. Searches may still list a run for up to a second. A document that is merged afterwards, or at
+        the same time, brings its run back with what it holds itself.
+
+        Raises:
+            StoreError: retryable; some may have been removed, or lack pages: deleting the same again is the way to go
+                on.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Release connections. Idempotent; later calls raise `ClosedError`."""
         ...

@@ -96,6 +96,13 @@ class MemoryStore:
         more = to_cursor(found[size - 1].place) if len(found) > size else None
         return Page([entry.summary for entry in found[:size]], more)
 
+    async def delete(self, run_ids: Sequence[str]) -> int:
+        shelf = self._opened()
+        with shelf.lock:
+            for run_id in run_ids:
+                shelf.pages.pop(run_id, None)
+            return sum(shelf.entries.pop(run_id, None) is not None for run_id in run_ids)
+
     async def aclose(self) -> None:
         self._shelf = None
 

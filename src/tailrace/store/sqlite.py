@@ -112,6 +112,9 @@ class SqliteStore:
         more = to_cursor(rows[size - 1][1:]) if len(rows) > size else None
         return Page([msgspec.json.decode(summary, type=Summary) for summary, *_ in rows[:size]], more)
 
+    async def delete(self, run_ids: Sequence[str]) -> int:
+        return await self._do(self._database.write, lambda connection: _delete(connection, run_ids))
+
     async def aclose(self) -> None:
         await self._database.aclose()
 
@@ -176,6 +179,18 @@ def _put(connection: sqlite3.Connection, entry: Entry) -> None:
     connection.executemany("INSERT INTO run_agents VALUES (?, ?)", [(number, agent) for agent in summary.agents])
     connection.execute("DELETE FROM run_words WHERE rowid = ?", (number,))
     connection.execute("INSERT INTO run_words (rowid, words) VALUES (?, ?)", (number, entry.text))
+
+
+def _delete(connection: sqlite3.Connection, run_ids: Sequence[str]) -> int:
+    deleted = 0
+    for run_id in run_ids:
+        connection.execute("DELETE FROM run_pages WHERE run_id = ?", (run_id,))
+        row = connection.execute("DELETE FROM runs WHERE run_id = ? RETURNING number", (run_id,)).fetchone()
+        if row:
+            connection.execute("DELETE FROM run_agents WHERE number = ?", row)
+            connection.execute("DELETE FROM run_words WHERE rowid = ?", row)
+            deleted += 1
+    return deleted
 
 
 def _find(connection: sqlite3.Connection, short: str) -> list[str]:

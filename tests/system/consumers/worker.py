@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import threading
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ Settings = dict[str, Any]
 
 _LINES = 40
 """Of its log, when a worker ended as it should not."""
+_ASKING = threading.Lock()
+"""Starting a process asks after the end of all others, too; of two threads that ask at once one is told 255."""
 _CONSUMERS = {name: find_consumer(name) for name in STAGES}  # found once, where the workers are forked from
 
 
@@ -31,7 +34,8 @@ class Worker:
         self._log = Path(settings["home"], f"{stage}.log")
         self._told, theirs = PROCESSES.Pipe(duplex=False)
         self._process = PROCESSES.Process(target=_live, args=(stage, settings, fuse, theirs), daemon=True)
-        self._process.start()
+        with _ASKING:
+            self._process.start()
         theirs.close()
         self._assigned = False
 
@@ -43,8 +47,7 @@ class Worker:
 
     def dies(self, timeout: float) -> bool:
         """Wait for its fuse; False if it never came to the point, and then it is killed all the same."""
-        self._process.join(timeout)
-        ended = self._process.exitcode
+        ended = self._exit_code(timeout)
         self.kill()
         assert ended in {None, -signal.SIGKILL}, self._ended(ended)
         return ended is not None
@@ -53,8 +56,7 @@ class Worker:
         """SIGTERM, and return when it has ended in order; one that holds no partition yet may not have begun."""
         in_order = {0} if self.wait_assigned(0) else {0, -signal.SIGTERM}
         self._process.terminate()
-        self._process.join(30)
-        code = self._process.exitcode
+        code = self._exit_code(30)
         self.kill()
         assert code in in_order, self._ended(code)
 
@@ -62,13 +64,21 @@ class Worker:
         """SIGKILL, unless it is gone; idempotent."""
         if self._told.closed:
             return
-        self._process.kill()
-        self._process.join()
+        if self._exit_code(0) is None:
+            self._process.kill()
+            self._exit_code(None)
         self._process.close()
         self._told.close()
 
     def check_alive(self) -> None:
-        assert self._process.is_alive(), self._ended(self._process.exitcode)
+        ended = self._exit_code(0)
+        assert ended is None, self._ended(ended)
+
+    def _exit_code(self, timeout: float | None) -> int | None:
+        """Wait for its end, at most so long; None if it lives."""
+        wait([self._process.sentinel], timeout)
+        with _ASKING:
+            return self._process.exitcode
 
     def _ended(self, code: int | None) -> str:
         last = "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES:])

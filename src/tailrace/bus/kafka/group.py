@@ -11,7 +11,7 @@ import anyio
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
-from tailrace.bus import Batch, Partition
+from tailrace.bus import UNBOUNDED, Batch, Partition
 from tailrace.bus.kafka.clients import start, stop_consumer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_errors
@@ -97,7 +97,7 @@ class GroupSubscription:
         owned = self._ownership.owned
         return bool(owned) or (owned is not None and self._consumer is not None and not self._consumer.subscription())
 
-    async def receive(self, *, max_records: int = 500, wait: float = 1.0) -> Batch:
+    async def receive(self, *, max_records: int = 500, max_bytes: int = UNBOUNDED, wait: float = 1.0) -> Batch:  # noqa: ARG002
         consumer = await self._connected()
         polled: dict[TopicPartition, list[Any]] = {}
         try:

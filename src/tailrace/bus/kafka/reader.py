@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tailrace.bus import Batch, Partition
+from tailrace.bus import UNBOUNDED, Batch, Partition
 from tailrace.bus.kafka.clients import start, stop_consumer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_errors
@@ -45,7 +45,7 @@ class Reader:
     def active(self) -> bool:
         return True
 
-    async def receive(self, *, max_records: int = 500, wait: float = 1.0) -> Batch:
+    async def receive(self, *, max_records: int = 500, max_bytes: int = UNBOUNDED, wait: float = 1.0) -> Batch:  # noqa: ARG002
         deadline = time.monotonic() + wait
         while True:
             consumer = await self._connected()

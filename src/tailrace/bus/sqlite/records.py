@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from tailrace.bus import Partition, Received, Record, Start, TopicInfo, matches
+from tailrace.bus import Partition, Received, Record, Start, TopicInfo, fitting, matches
 from tailrace.bus.bundle import Bundled, by_partition, by_topic
 from tailrace.bus.sqlite.chunk import chunks_of, records_in
 from tailrace.errors import BusError
@@ -105,34 +105,53 @@ def fetch(
     connection: sqlite3.Connection,
     patterns: Collection[str],
     positions: Mapping[Partition, int],
-    limit: int,
+    limits: tuple[int, int],
     decoded: _Decoded,
 ) -> tuple[list[Received], dict[Partition, int]]:
-    """At most `limit` records from the positions on (absent: from the first record), and the positions after them.
+    """Records from the positions on (absent: from the first record), and the positions after them.
+
+    `limits`: so many records, and so many bytes of values; a first record that is larger comes alone.
 
     `decoded` is the reader's own: the chunk that each partition was last read from, where it was not read to its end.
     """
+    limit, room = limits
     records: list[Received] = []
     reached: dict[Partition, int] = {}
     rows = [row for row in _rows(connection, patterns) if row.end > positions.get(row.partition, 0)]
     for place, row in enumerate(rows):
         # A busy partition leaves room for each of those after it.
         share = max(1, (limit - len(records)) // (len(rows) - place))
-        fresh = _read(connection, row, positions.get(row.partition, 0), min(share, limit - len(records)), decoded)
+        ask = _Ask(positions.get(row.partition, 0), min(share, limit - len(records)), room // (len(rows) - place))
+        fresh = _read(connection, row, ask, decoded, at_least_one=not records)
+        room -= sum(len(record.value) for record in fresh)
         records += fresh
         if fresh:
             reached[row.partition] = fresh[-1].offset + 1
     return records, reached
 
 
-def _read(connection: sqlite3.Connection, row: Row, start: int, limit: int, decoded: _Decoded) -> list[Received]:
+class _Ask(NamedTuple):
+    """What is wanted of a partition."""
+
+    start: int
+    limit: int
+    room: int
+    """Bytes of values."""
+
+
+def _read(
+    connection: sqlite3.Connection, row: Row, ask: _Ask, decoded: _Decoded, *, at_least_one: bool
+) -> list[Received]:
     found: list[Received] = []
-    for chunk in _chunks(connection, row, start, decoded) if limit > 0 else ():
-        skipped = max(0, start - chunk[0].offset)
-        fresh = chunk[skipped : skipped + limit - len(found)]
+    room = ask.room
+    for chunk in _chunks(connection, row, ask.start, decoded) if ask.limit > 0 else ():
+        skipped = max(0, ask.start - chunk[0].offset)
+        wanted = chunk[skipped : skipped + ask.limit - len(found)]
+        fresh = fitting(wanted, room) or (wanted[:1] if at_least_one and not found else [])
         found += fresh
-        if len(found) == limit:
-            if fresh[-1] is not chunk[-1] and len(decoded) < _DECODED:
+        room -= sum(len(record.value) for record in fresh)
+        if len(found) == ask.limit or len(fresh) < len(wanted):
+            if found and found[-1] is not chunk[-1] and len(decoded) < _DECODED:
                 decoded[row.partition] = chunk
             break
     return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from tailrace.bus import Batch, Partition, Received
+from tailrace.bus import UNBOUNDED, Batch, Partition, Received
 from tailrace.bus.sqlite import records as table
 from tailrace.bus.topics import slug
 from tailrace.errors import ClosedError
@@ -56,13 +56,13 @@ class SQLiteSubscription:
     def active(self) -> bool:
         return self._positions is not None
 
-    async def receive(self, *, max_records: int = 500, wait: float = 1.0) -> Batch:
+    async def receive(self, *, max_records: int = 500, max_bytes: int = UNBOUNDED, wait: float = 1.0) -> Batch:
         self._check_open()
         deadline = time.monotonic() + wait
         pause = _POLL_FROM
         while True:
             positions = await self._own_positions()
-            records = await self._read(positions, max_records) if positions is not None else []
+            records = await self._read(positions, max_records, max_bytes) if positions is not None else []
             left = deadline - time.monotonic()
             if records or left <= 0:
                 return Batch(records, caught_up=positions is not None and not records)
@@ -89,14 +89,14 @@ class SQLiteSubscription:
                 self._positions = await self._bus.read(lambda connection: table.committed(connection, group))
         return self._positions
 
-    async def _read(self, positions: dict[Partition, int], limit: int) -> list[Received]:
+    async def _read(self, positions: dict[Partition, int], limit: int, room: int) -> list[Received]:
         seen = self._seen
 
         def read(connection: sqlite3.Connection) -> tuple[tuple[int, int], list[Received], dict[Partition, int]]:
             now = (connection.execute("PRAGMA data_version").fetchone()[0], self._bus.writes)
             if now == seen:
                 return now, [], {}
-            return now, *table.fetch(connection, self._patterns, positions, limit, self._decoded)
+            return now, *table.fetch(connection, self._patterns, positions, (limit, room), self._decoded)
 
         now, records, reached = await self._bus.read(read)
         self._seen = None if records else now

@@ -21,7 +21,7 @@ from tailrace.errors import ClosedError, QueryError
 from tailrace.store import Page, Query, Rejected, Store
 from tailrace.store.entry import by_run, check_short, is_unicode
 from tailrace.store.opensearch.address import parse
-from tailrace.store.opensearch.bulk import read
+from tailrace.store.opensearch.bulk import NoShardError, read
 from tailrace.store.opensearch.client import AnswerError, Client
 from tailrace.store.opensearch.indexes import Indexes
 from tailrace.store.opensearch.query import Answer, find_body, page_of, search_body
@@ -74,8 +74,16 @@ class OpenSearchStore:
         return restore(body) if body is not None else None
 
     async def _body(self, target: Mapping[str, str]) -> bytes | None:
-        (present,) = await read(self._client, [target], "body")
-        return present.body
+        deadline = anyio.current_time() + _STARTING_SECONDS
+        while True:
+            try:
+                (present,) = await read(self._client, [target], "body")
+            except NoShardError:  # as in `_search`
+                if anyio.current_time() >= deadline:
+                    raise
+            else:
+                return present.body
+            await anyio.sleep(0.1)
 
     async def find(self, short: str) -> list[str]:
         self._check_open()
@@ -86,6 +94,11 @@ class OpenSearchStore:
     async def search(self, query: Query) -> Page:
         self._check_open()
         return page_of(query, await self._search(search_body(query)))
+
+    async def delete(self, run_ids: Sequence[str]) -> int:
+        self._check_open()
+        known = [run_id for run_id in dict.fromkeys(run_ids) if run_id and is_unicode(run_id)]
+        return await self._writer.delete(known)
 
     async def aclose(self) -> None:
         self._closed = True

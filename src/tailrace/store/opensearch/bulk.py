@@ -15,8 +15,13 @@ CONFLICT = 409
 
 _BAD_REQUEST = 400
 _MISSING_INDEX = "index_not_found_exception"
+_NO_SHARD = "no_shard_available_action_exception"
 _ANSWER = ("status", "error.type", "error.reason", "_seq_no", "_primary_term")
 _WANTED = {"filter_path": ",".join(f"items.*.{name}" for name in _ANSWER)}
+
+
+class NoShardError(StoreError):
+    """The index was made this moment, or is being recovered: what stands in it cannot be read yet."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -89,7 +94,7 @@ async def read(client: Client, targets: Sequence[Mapping[str, str]], field: str)
     for present in answer.docs:
         if present.error is not None and present.error.type != _MISSING_INDEX:
             what = f"the store at {client.name} could not read: {present.error.type}: {present.error.reason}"
-            raise StoreError(what, retryable=True)
+            raise (NoShardError if present.error.type == _NO_SHARD else StoreError)(what, retryable=True)
     return answer.docs
 
 

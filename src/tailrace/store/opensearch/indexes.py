@@ -90,7 +90,7 @@ class Indexes:
 
     def __init__(self, prefix: str) -> None:
         self.alias = f"{prefix}-runs"
-        self._pages = f"{prefix}-pages"
+        self.pages = f"{prefix}-pages"
 
     def of(self, run_id: str) -> str:
         """The index of the month in which the run id was made; one for ids of another form or of a wild time."""
@@ -99,13 +99,13 @@ class Indexes:
     def page(self, run_id: str, page: str) -> dict[str, str]:
         """Where a page is, as requests name it. Its id is short and plain, whatever the run's may be."""
         digest = hashlib.blake2b(run_id.encode(), digest_size=16).hexdigest()
-        return {"_index": f"{self._pages}-{_month(run_id)}", "_id": f"{digest}-{page}"}
+        return {"_index": f"{self.pages}-{_month(run_id)}", "_id": f"{digest}-{page}"}
 
     async def create_templates(self, client: Client) -> None:
         """Create or renew the index templates; indexes that exist keep their mapping."""
         for alias, settings, mappings in (
             (self.alias, _SETTINGS, _MAPPINGS),
-            (self._pages, _PAGE_SETTINGS, _PAGE_MAPPINGS),
+            (self.pages, _PAGE_SETTINGS, _PAGE_MAPPINGS),
         ):
             await _create_template(client, alias, settings, mappings)
 

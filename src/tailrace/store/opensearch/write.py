@@ -18,6 +18,7 @@ from tailrace.store import Rejected
 from tailrace.store.entry import Entry
 from tailrace.store.opensearch.bulk import ABSENT, BULK_BYTES, CONFLICT, Outcome, Present, Source, lines, read, send
 from tailrace.store.opensearch.client import Client
+from tailrace.store.opensearch.delete import delete
 from tailrace.store.opensearch.indexes import Indexes, fields_of
 from tailrace.store.opensearch.known import Known
 from tailrace.store.opensearch.long import merge_long
@@ -59,6 +60,16 @@ class Writer:
         if failures:
             raise failures[0]
         return rejected
+
+    async def delete(self, run_ids: Sequence[str]) -> int:
+        """How many were there. See `Store.delete`."""
+        deleted = 0
+        for at in range(0, len(run_ids), _AT_ONCE):
+            some = run_ids[at : at + _AT_ONCE]
+            for run_id in some:
+                self._known.forget(run_id)
+            deleted += await delete(self._client, self._indexes, some)
+        return deleted
 
     async def _merge_batch(self, pending: Sequence[Document]) -> list[Rejected]:
         rounds = _Batch(self._client, self._indexes, self._known)
