@@ -1,11 +1,13 @@
 """What a companion tells a producer: read whole, or not at all."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.spool.directory import SpoolDirectory
-from tailrace.spool.shipped import Notice, Shipped, read
+from tailrace.spool.shipped import Listener, Notice, Shipped, read
 
 NUMBER = st.integers(0, 2**62)
 SHIPPED = st.builds(
@@ -20,10 +22,11 @@ def directory(tmp_path_factory):
 
 @given(st.lists(SHIPPED, min_size=1, max_size=5))
 def test_the_last_word_is_read_whatever_was_said_before(directory, words):
-    notice = Notice(directory)
+    notice, listener = Notice(directory), Listener(directory)
     for word in words:
         notice.write(word)
-        found = read(directory)
+        found = listener.read()
+        assert found == read(directory)
         assert (found.position, found.frames, found.rejected, found.looked) == (
             word.position,
             word.frames,
@@ -33,6 +36,7 @@ def test_the_last_word_is_read_whatever_was_said_before(directory, words):
         assert word.trouble.startswith(found.trouble)
         assert len(found.trouble) >= min(len(word.trouble), 500)
     notice.close()
+    listener.close()
 
 
 @given(SHIPPED, SHIPPED, st.floats(0, 1))
@@ -68,3 +72,33 @@ def test_a_link_in_its_place_is_neither_read_nor_written(tmp_path):
     with pytest.raises(FileNotFoundError):
         Notice(producer)
     assert (tmp_path / "elsewhere").read_bytes() == b"kept"
+
+
+def test_a_listener_hears_a_word_that_comes_late_and_none_of_a_file_that_was_deleted(tmp_path):
+    producer = SpoolDirectory(tmp_path)
+    listener = Listener(producer)
+    assert listener.read() is None
+    for frames in (1, 2):
+        notice = Notice(producer)
+        notice.write(Shipped(frames=frames))
+        notice.close()
+        assert listener.read() == Shipped(frames=frames)
+        producer.shipped.unlink()
+        assert listener.read() is None
+
+
+def test_a_listener_whose_descriptor_was_closed_and_given_to_another_file_leaves_that_alone(tmp_path):
+    producer = SpoolDirectory(tmp_path)
+    notice, listener = Notice(producer), Listener(producer)
+    notice.write(Shipped(frames=1))
+    notice.close()
+    assert listener.read() == Shipped(frames=1)
+    number = listener._fd
+    os.close(number)
+    with (tmp_path / "foreign").open("w+b") as foreign:
+        assert foreign.fileno() == number
+        assert listener.read() is None
+        listener.close()
+        assert foreign.write(b"still open") == 10
+    assert listener.read() == Shipped(frames=1)
+    listener.close()

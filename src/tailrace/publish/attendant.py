@@ -12,13 +12,12 @@ from tailrace.config import Config
 from tailrace.publish.launch import Companionship, LaunchError
 from tailrace.publish.thread import Publisher, PublishState
 from tailrace.spool.append import Spool
-from tailrace.spool.shipped import Shipped, read
+from tailrace.spool.shipped import Listener, Shipped
 
 _LOOK_SECONDS = 0.05
 _HURRY_SECONDS = 0.003
-"""Between two looks while somebody waits."""
-_HURRIED_SECONDS = 1.0
-"""For so long after it was asked for."""
+"""Between two looks while somebody waits; each is longer than the one before, up to the above."""
+_PATIENCE = 1.2
 _CHECK_SECONDS = 0.25
 """Between two looks whether there is a companion."""
 _ATTEMPTS = 3
@@ -43,7 +42,8 @@ class Attendant:
         self._stopping = threading.Event()
         self._woken = threading.Event()
         self._deadline = float("inf")
-        self._hurried_until = 0.0
+        self._listener = Listener(spool.directory)
+        self._pause = _LOOK_SECONDS
         self._check_at = 0.0
         self._failures = 0
         self._starts = 0
@@ -62,7 +62,7 @@ class Attendant:
 
     def wake(self) -> None:
         """Look often for a while: somebody waits. Any thread; does not block."""
-        self._hurried_until = time.monotonic() + _HURRIED_SECONDS
+        self._pause = _HURRY_SECONDS
         self._woken.set()
         if self._instead is not None:
             self._instead.wake()
@@ -87,9 +87,9 @@ class Attendant:
                 self._look()
                 if self._stopping.is_set() and (self.state.done or self.state.trouble or self._is_late()):
                     return
-                is_hurried = time.monotonic() < self._hurried_until
-                self._woken.wait(_HURRY_SECONDS if is_hurried else _LOOK_SECONDS)
+                self._woken.wait(self._pause)
                 self._woken.clear()
+                self._pause = min(self._pause * _PATIENCE, _LOOK_SECONDS)
         except BaseException as error:  # noqa: BLE001 - a thread has nobody above it
             self.state.trouble = f"the companion is not looked after any more: {error!r}"
             self._warn(self.state.trouble)
@@ -99,7 +99,10 @@ class Attendant:
 
     def _look(self) -> None:
         now, written = time.monotonic(), self.spool.written()
-        if (shipped := read(self.spool.directory)) is not None:
+        if self._listener.directory is not self.spool.directory or now >= self._check_at:
+            self._listener.close()  # there may be another one
+            self._listener = Listener(self.spool.directory)
+        if (shipped := self._listener.read()) is not None:
             self._note(shipped)
             self._take_away(shipped)
             is_seen = not self.spool.has_aside() or shipped.looked > now  # what stands aside is in no position

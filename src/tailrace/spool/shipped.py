@@ -5,6 +5,7 @@ One small write at a time, with a checksum: a reader that comes in the middle ke
 
 from __future__ import annotations
 
+import contextlib
 import os
 from zlib import crc32
 
@@ -49,20 +50,54 @@ class Notice:
         os.close(self._fd)
 
 
+class Listener:
+    """Reads a spool's `shipped` over and over, with two system calls a time: each may cost a thread its turn."""
+
+    def __init__(self, directory: SpoolDirectory) -> None:
+        self.directory = directory
+        self._fd = -1
+        self._line = b""
+        self._last: Shipped | None = None
+
+    def read(self) -> Shipped | None:
+        """What the file says; None where there is none, or it is being written."""
+        try:
+            if self._fd < 0:
+                self._fd = files.open_to_read(self.directory.shipped)
+                self._file = os.fstat(self._fd)
+            line, end, _ = os.pread(self._fd, _MOST_BYTES, 0).partition(b"\n")
+            if not os.fstat(self._fd).st_nlink:  # what is told of a spool that was deleted is true of no other
+                self.close()
+                return None
+        except OSError:
+            return None
+        if not end or line != self._line:
+            self._line, self._last = line, _parsed(line) if end else None
+        return self._last
+
+    def close(self) -> None:
+        """The next `read` opens the file again, which may be another one by then. Idempotent."""
+        fd, self._fd = self._fd, -1
+        with contextlib.suppress(OSError):
+            # A program that becomes a daemon closes what it finds open, and may have another file of that number.
+            if fd >= 0 and os.path.samestat(os.fstat(fd), self._file):
+                os.close(fd)
+
+    __del__ = close  # of a forked child's copy
+
+
 def read(directory: SpoolDirectory) -> Shipped | None:
-    """What the file says; None where there is none, or it is being written."""
+    """As `Listener.read`, once."""
+    listener = Listener(directory)
     try:
-        fd = files.open_to_read(directory.shipped)
-    except OSError:
-        return None
-    try:
-        line, end, _ = os.pread(fd, _MOST_BYTES, 0).partition(b"\n")
-    except OSError:
-        return None
+        return listener.read()
     finally:
-        os.close(fd)
+        listener.close()
+
+
+def _parsed(line: bytes) -> Shipped | None:
     try:
-        if end and int(line[:8], 16) == crc32(line[9:]):
+        if int(line[:8], 16) == crc32(line[9:]):
             return msgspec.json.decode(line[9:], type=Shipped)
     except ValueError:  # msgspec's errors are such, too
         pass

@@ -44,7 +44,7 @@ class Window:
 class _Segment:
     """Reading state of one segment."""
 
-    __slots__ = ("closed_at", "end", "number", "offset", "settled", "waiting")
+    __slots__ = ("closed_at", "end", "look_at", "number", "offset", "settled", "waiting")
 
     def __init__(self, number: int, offset: int) -> None:
         self.number = number
@@ -52,6 +52,8 @@ class _Segment:
         self.settled = offset
         self.waiting: deque[Window] = deque()
         self.closed_at: float | None = None
+        self.look_at = 0.0
+        """When a closed one in which nothing was found is looked at again, unless for the last time."""
         self.end: int | None = None
         """Its size, once nothing can come to it any more."""
 
@@ -106,9 +108,14 @@ class Tail:
                 continue
             if segment.closed_at is None and (final or ASIDE < segment.number < self._segments[-1].number):
                 segment.closed_at = time.monotonic()
-            found = self._read_segment(segment, complete=final or self._has_landed(segment))
-            if found:
-                return found
+            complete = final or self._has_landed(segment)
+            is_last = complete and not self._guest
+            if is_last or segment.closed_at is None or time.monotonic() >= segment.look_at:
+                found = self._read_segment(segment, complete=complete)
+                if found:
+                    return found
+                if segment.closed_at is not None:  # its last appends come at once, or hardly ever
+                    segment.look_at = 2 * time.monotonic() - segment.closed_at
         return None
 
     def is_behind(self) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 import anyio
+import anyio.lowlevel
 from aiokafka import AIOKafkaProducer, errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 from anyio.abc import TaskGroup
@@ -82,23 +83,33 @@ class Publisher:
             failures.append(await self._failed(producer, topic, error))
 
     async def _send(self, producer: AIOKafkaProducer, topic: str, partition: int, records: Bundled) -> None:
-        """One batch after the other: a batch that waited behind a failed one would overtake it when it comes again."""
+        """One batch after the other: a batch that waited behind a failed one would overtake it when it comes again.
+
+        While one is under way the next is made.
+        """
         sent = 0
+        following: BatchBuilder | None = None
         while sent < len(records):
-            batch = self._batch(producer, records, sent)
+            batch = following or self._batch(producer, records, sent)
+            following = None
             size = batch.record_count()
+            after = sent + size
             try:
                 # Requests are retried within; a batch expires after one timeout, but is asked only between requests.
                 with anyio.fail_after(3 * self._brokers.request_timeout):
-                    await (await producer.send_batch(batch, topic, partition=partition))
+                    under_way = await producer.send_batch(batch, topic, partition=partition)
+                    if after < len(records):
+                        await anyio.lowlevel.checkpoint()  # the producer sends it
+                        following = self._batch(producer, records, after)
+                    await under_way
             except _TOO_LARGE:
                 if size == 1:
                     raise
                 # Brokers limit the batch, not the record: one that takes little may still take these in halves.
                 middle = sent + size // 2
                 await self._send(producer, topic, partition, records[sent:middle])
-                await self._send(producer, topic, partition, records[middle : sent + size])
-            sent += size
+                await self._send(producer, topic, partition, records[middle:after])
+            sent = after
 
     def _batch(self, producer: AIOKafkaProducer, records: Bundled, start: int) -> BatchBuilder:
         """A batch of as many records as fit, from the one at `start` on."""
