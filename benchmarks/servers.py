@@ -36,6 +36,7 @@ def _started(name: str, directory: Path) -> Iterator[str]:
     except servers.UnavailableError as error:
         yield _without(name, str(error))
         return
+    server.java_options = ()  # as they are operated
     try:
         server.start()
         server.wait_ready()

@@ -25,6 +25,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs" / "DESIGN.md").read_text(encoding="utf-8")
 ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
 EXECUTABLE = Path(sys.executable).with_name("tailrace")
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+"""What a make above this process tells those below it."""
 
 
 def blocks(language):
@@ -70,7 +72,8 @@ class Newcomer:
 
     def do(self, *command, **variables):
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, **variables, "PATH": path, "PYTHONPATH": ""}
+        outside = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
+        environment = {**outside, **variables, "PATH": path, "PYTHONPATH": ""}
         done = subprocess.run(
             command, cwd=self.clone, env=environment, check=False, capture_output=True, text=True, encoding="utf-8"
         )

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +20,8 @@ __all__ = ["Server", "ServerFailedError", "UnavailableError"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 _STOP_SECONDS = 30.0
+_QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Serves after a few seconds, and never becomes as fast as Java can be."""
 _POLL_SECONDS = 0.05
 
 
@@ -40,6 +42,8 @@ class Server(ABC):
     pom: ClassVar[Path]
 
     def __init__(self, directory: Path, ports: Iterable[int]) -> None:
+        self.java_options: Sequence[str] = _QUICK
+        """Empty for what Java does by itself: slower at first, then faster. For the next start."""
         self._java = jars.find_java()
         self._jars = jars.fetch(self.pom)
         directory.mkdir(parents=True, exist_ok=True)
@@ -125,7 +129,7 @@ class Server(ABC):
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
     def _java_command(self, *arguments: str) -> list[str]:
-        return [self._java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self._jars}/*", *arguments]
+        return [self._java, *self.java_options, "-cp", f"{self._jars}/*", *arguments]
 
     def _end(self, order: bytes) -> None:
         process = self._process
