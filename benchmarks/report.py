@@ -15,7 +15,7 @@ from benchmarks.catalog import PEERS, versions
 from benchmarks.measure import Figures
 from benchmarks.plan import Plan
 from benchmarks.run import Outcome, Row
-from benchmarks.targets import Judged, judge, medians
+from benchmarks.targets import Judged, judge, over_rounds
 
 _COLUMNS = (
     "",
@@ -60,7 +60,7 @@ def of(outcome: Outcome, plan: Plan) -> Report:
         machine(),
         versions(),
         plan,
-        judge(medians(outcome.rows)),
+        judge(over_rounds(outcome.rows)),
         outcome.left_out,
         outcome.rows,
     )
@@ -89,8 +89,8 @@ class HasTargets(Protocol):
 
 
 def peers_table(report: Report) -> str:
-    """Medians of the rounds, the cheapest call first."""
-    found = medians(report.rows)
+    """Each peer over the rounds, the cheapest call first."""
+    found = over_rounds(report.rows)
     calls = {peer: figures for (mode, peer), figures in found.items() if mode == "call"}
     floor = calls.get("floor", {}).get("wall_ns")
     lines = [
@@ -121,8 +121,10 @@ def conditions(report: Report) -> str:
     load = max((row.load for row in report.rows), default=0.0)
     return (
         f"{report.measured_at[:10]}, {on.cpu}, {on.cores} cores, {on.system}, Python {on.python}; "
-        f"medians of {plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process; bursts of {plan.events:,} "
-        f"events of about 735 B, then {plan.rate:,}/s; highest load average at a start {load:.1f}. {packages}."
+        f"{plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process: "
+        "of call, CPU and events/s the best one, of all else the median; "
+        f"bursts of {plan.events:,} events of about 735 B, then {plan.rate:,}/s; "
+        f"highest load average at a start {load:.1f}. {packages}."
     )
 
 

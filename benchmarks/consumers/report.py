@@ -11,7 +11,7 @@ from benchmarks.consumers.plan import Plan
 from benchmarks.consumers.targets import TARGETS
 from benchmarks.report import Machine, machine, shown, table, targets_table
 from benchmarks.run import Outcome, Row
-from benchmarks.targets import Judged, judge, medians
+from benchmarks.targets import Judged, judge, over_rounds
 
 __all__ = ["Report", "figures_table", "footnotes", "latency_table", "of", "read", "targets_table", "write"]
 
@@ -49,7 +49,7 @@ class Report(msgspec.Struct, frozen=True):
 def of(outcome: Outcome, plan: Plan) -> Report:
     """The run that just ended, on this machine."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(now, machine(), plan, judge(medians(outcome.rows), TARGETS), outcome.left_out, outcome.rows)
+    return Report(now, machine(), plan, judge(over_rounds(outcome.rows), TARGETS), outcome.left_out, outcome.rows)
 
 
 def write(report: Report, path: Path) -> None:
@@ -62,9 +62,9 @@ def read(path: Path) -> Report:
 
 
 def figures_table(report: Report) -> str:
-    """Medians of the rounds. Events are counted, where there are none documents."""
+    """Each over the rounds. Events are counted, where there are none documents."""
     lines = []
-    for (mode, peer), figures in medians(report.rows).items():
+    for (mode, peer), figures in over_rounds(report.rows).items():
         if mode not in _WHAT:
             continue
         counted = figures.get("events") or figures["documents"]
@@ -83,7 +83,7 @@ def figures_table(report: Report) -> str:
 
 def latency_table(report: Report) -> str:
     """From a call to who reads; empty where that was not measured. Medians of the rounds."""
-    figures = medians(report.rows).get(("latency", "tailrace"))
+    figures = over_rounds(report.rows).get(("latency", "tailrace"))
     if figures is None:
         return ""
     lines = [
@@ -103,8 +103,8 @@ def conditions(report: Report) -> str:
     load = max((row.load for row in report.rows), default=0.0)
     return (
         f"{report.measured_at[:10]}, {on.cpu}, {on.cores} cores, which the servers share, {on.system}, "
-        f"Python {on.python}; "
-        f"medians of {plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process; "
+        f"Python {on.python}; {plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process: "
+        "of times and CPU the best one, of all else the median; "
         f"highest load average at a start {load:.1f}."
     )
 
