@@ -62,7 +62,8 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """When the aggregate stage emits documents."""
 
     live_after: float = 1.0
-    """Seconds after which an open run's new events are emitted as a partial document."""
+    """Seconds after which an open run's new events are emitted as a partial document; ten times that for events more
+    than 2 s late when they come, so that a worker that is behind catches up first."""
     abandon_after: float = 86_400.0
     """Seconds of silence after which an open run is shown as `abandoned` (a later event reopens it)."""
     max_held_bytes: int = 256 << 20

@@ -8,6 +8,7 @@ from tailrace.document import collect, join
 from tailrace.document.restore import restore
 from tailrace.document.view import render
 from tailrace.event import types
+from tailrace.event.ids import parse_time
 from tailrace_consumers import aggregate
 from tailrace_consumers.aggregate import AggregateStage
 from tailrace_consumers.dead_letters import DeadLetter
@@ -188,6 +189,28 @@ def test_partial_documents_of_very_many_runs_wait_for_their_turn_the_oldest_firs
     out = [list(aggregator.tick(1.0 + second)) for second in range(4)]
     assert [len(each) for each in out] == [2_000, 2_000, 1_000, 0]
     assert [record.key for second in out for record in second] == [f"r{n}".encode() for n in range(5_000)]
+
+
+def test_what_is_late_when_it_comes_is_shown_ten_times_as_rarely_and_holds_up_nobody_else():
+    noon = parse_time("2026-01-01T12:00:00.000000Z")
+    late, in_time = (event(run, 0, ts=f"2026-01-01T{at}.000000Z") for run, at in (("a", "11:59:57"), ("b", "11:59:59")))
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, late, in_time, now=noon)
+    assert [record.key for record in aggregator.tick(noon + 1)] == [b"b"]
+    assert list(aggregator.tick(noon + 9.9)) == []
+    assert aggregator.held() == {HOME: 0}
+    assert [record.key for record in aggregator.tick(noon + 10)] == [b"a"]
+    assert aggregator.held() == {}
+
+
+def test_a_late_run_that_was_shown_and_goes_on_in_time_is_shown_in_time():
+    noon = parse_time("2026-01-01T12:00:00.000000Z")
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, event("a", 0, ts="2026-01-01T11:00:00.000000Z"), now=noon)
+    assert len(list(aggregator.tick(noon + 10))) == 1
+    fed(aggregator, event("a", 1, ts="2026-01-01T12:00:11.000000Z"), first=1, now=noon + 11)
+    assert len(list(aggregator.tick(noon + 12))) == 1
+    assert len(list(aggregator.finish(noon + 12, caught_up=True))) == 0
 
 
 def test_a_run_that_waits_for_its_turn_is_emitted_at_its_end_all_the_same():

@@ -4,9 +4,13 @@ A run's end emits its whole document. Before that, `live_after` brings out what 
 a run can be read while it goes on; documents join, so a reader that joins what it gets by run id misses nothing.
 A run too large for one record comes in several documents, each event once.
 
-Only runs with events that were not emitted yet hold back the commit: for about `live_after`, never for the length of
-a run. What a restart therefore forgets is the past of open runs: their last document then lacks it until it is joined
-with the earlier ones (as the index stage does), and a run that stays silent from then on is not shown as abandoned.
+Whoever is behind catches up first: what is late already when it arrives comes out in partial documents ten times as
+rarely. Live view of the past helps nobody, and each partial document costs whoever stores it a join.
+
+Only runs with events that were not emitted yet hold back the commit: for about `live_after`, or ten times that, never
+for the length of a run. What a restart therefore forgets is the past of open runs: their last document then lacks it
+until it is joined with the earlier ones (as the index stage does), and a run that stays silent from then on is not
+shown as abandoned.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from tailrace.document.parsed import Parsed, parse
 from tailrace.document.view import view_of
 from tailrace.errors import DecodeError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION, Event, encode, types
+from tailrace.event.ids import parse_time
 from tailrace_consumers.aggregate.run import EVENT_OVERHEAD, NO_OFFSET, Run, Taken
 from tailrace_consumers.consume import Plan, consume
 from tailrace_consumers.dead_letters import DeadLetter
@@ -36,6 +41,10 @@ _MAX_RECORDS = 2_000
 _MAX_RECORD_BYTES = 900_000
 _LIVE_PER_SECOND = 2_000
 """Partial documents; beyond it runs wait for their turn, so that live view never takes up the worker."""
+_LATE_SECONDS = 2.0
+"""Between an event's own time and its arrival, more than all stages and the sampler's usual waits need."""
+_LATE_LIVE = 10.0
+"""Times `live_after`, for a run with such events."""
 _FORGET_ENDED_AFTER = 30.0
 _LOOK_EVERY = 1.0
 _PID = "aggregator"
@@ -58,7 +67,10 @@ class AggregateStage:
         self._runs: OrderedDict[RunKey, Run] = OrderedDict()
         """By `moved_at`: longest silent first, to the second."""
         self._pending: dict[RunKey, Run] = {}
-        """Those with events that were not emitted yet, oldest first."""
+        """Those with events that were not emitted yet."""
+        self._in_time: dict[RunKey, Run] = {}
+        self._late: dict[RunKey, Run] = {}
+        """Of them those of which the first such event came in time, or late; longest waiting first."""
         self._held_bytes = 0
         self._looked_at = 0.0
         self._live_at = 0.0
@@ -76,7 +88,7 @@ class AggregateStage:
             if record.partition != source.number or record.topic != source.topic:
                 source = record.source
             key = (source, event.run)
-            run = self._hear(key, record, now)
+            run = self._hear(key, record, event, now)
             if event.type in _ENDS:
                 run.ended = True
                 ended[key] = None
@@ -88,7 +100,7 @@ class AggregateStage:
         while self._held_bytes > self._settings.max_held_bytes:
             yield from self._forget_run(next(iter(self._runs)))
 
-    def _hear(self, key: RunKey, record: Received, now: float) -> Run:
+    def _hear(self, key: RunKey, record: Received, event: Parsed, now: float) -> Run:
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = Run()
@@ -99,6 +111,8 @@ class AggregateStage:
         run.heard_at = now
         if run.first_offset == NO_OFFSET:
             self._pending[key] = run
+            is_late = now - (parse_time(event.ts) or now) > _LATE_SECONDS
+            (self._late if is_late else self._in_time)[key] = run
             run.first_offset, run.pending_since = record.offset, now
         run.values.append(record.value)
         run.offsets.append(record.offset)
@@ -115,16 +129,17 @@ class AggregateStage:
             yield from self._look_at_silence(now)
 
     def _due(self, now: float) -> list[RunKey]:
-        """The runs whose new events have waited for `live_after`, as many as may be emitted now."""
+        """The runs whose new events have waited long enough, as many as may be emitted now."""
         since_last = now - self._live_at if self._live_at <= now else _LOOK_EVERY  # a clock may be set back
         self._live_at = now
         self._live_left = min(_LIVE_PER_SECOND, self._live_left + since_last * _LIVE_PER_SECOND)
         due: list[RunKey] = []
-        for key, run in self._pending.items():
-            waited = now - run.pending_since
-            if len(due) >= self._live_left or 0 <= waited < self._settings.live_after:
-                break
-            due.append(key)
+        for runs, wait in ((self._in_time, 1.0), (self._late, _LATE_LIVE)):
+            for key, run in runs.items():
+                waited = now - run.pending_since
+                if len(due) >= self._live_left or 0 <= waited < wait * self._settings.live_after:
+                    break
+                due.append(key)
         self._live_left -= len(due)
         return due
 
@@ -175,7 +190,7 @@ class AggregateStage:
         if not partitions:
             return
         for key in [key for key in self._runs if key[0] in partitions]:
-            self._pending.pop(key, None)
+            self._settle(key)
             self._let_go(key)
 
     def counts(self) -> Mapping[str, int]:
@@ -189,8 +204,14 @@ class AggregateStage:
     def _let_go(self, key: RunKey) -> None:
         self._held_bytes -= self._runs.pop(key).held_bytes
 
+    def _settle(self, key: RunKey) -> Run | None:
+        """The run, if it was pending, which it is no longer."""
+        self._in_time.pop(key, None)
+        self._late.pop(key, None)
+        return self._pending.pop(key, None)
+
     def _emit(self, key: RunKey) -> Iterator[Record | DeadLetter]:
-        run = self._pending.pop(key, None)
+        run = self._settle(key)
         if run is not None:
             before = run.held_bytes
             taken = run.take()
