@@ -65,6 +65,31 @@ def test_a_live_producers_segments_stay_until_it_takes_them_away(spool):
     assert tail.position() == spool.written()
 
 
+def test_a_segment_that_is_read_and_closed_is_looked_at_again_ever_more_rarely_and_at_once_in_the_end(
+    spool, monkeypatch
+):
+    now = 1_000.0
+    monkeypatch.setattr("tailrace.spool.tail.time.monotonic", lambda: now)
+    tail = Tail(spool.directory, guest=True)
+    while spool.written()[0] < 3:
+        spool.append(frame(0, size=500))
+    looked = []
+    monkeypatch.setattr(
+        tail,
+        "_read_segment",
+        lambda segment, read=tail._read_segment, **how: looked.append(segment) or read(segment, **how),
+    )
+    read_all(tail)
+    looked.clear()
+    for _ in range(2_000):
+        now += 0.001
+        assert tail.read(final=False) is None
+    assert 5 <= sum(segment.number == 1 for segment in looked) <= 15  # doubling from 1 ms to 2 s
+    looked.clear()
+    assert tail.read(final=True) is None
+    assert [segment.number for segment in looked].count(1) == 1
+
+
 def test_what_comes_late_to_an_older_segment_takes_the_position_back_until_it_is_shipped(spool):
     """A thread may have been interrupted between taking the segment and writing to it."""
     late = spool.write

@@ -280,4 +280,4 @@ def test_a_forked_child_goes_on_and_ends_nothing_of_its_parents():
 
 
 def test_both_ways_at_once_from_many_threads_lose_nothing_and_make_no_loop(tmp_path):
-    both_ways(threads=8, each=500, directory=tmp_path)
+    assert both_ways(threads=8, each=500, directory=tmp_path) == (4_000, 4_000)
