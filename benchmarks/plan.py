@@ -13,12 +13,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """In a burst, and again call by call."""
     burst_seconds: float = 3.0
     """A burst that takes longer ends here."""
-    paced_seconds: float = 1.5
+    paced_seconds: float = 4.0
     rate: int = 2_000
     """Events a second where the calls are paced."""
     tasks: int = 100
     """That log beside the 1 ms ticker."""
-    loop_seconds: float = 3.0
+    loop_seconds: float = 6.0
     backlog: int = 60_000
     sustained_events: int = 200_000
     outage_seconds: float = 60.0

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 MAX_LINES = 350
 
 LAYERS = [
-    {"errors", "forking", "sampling"},
+    {"errors", "forking", "priority", "sampling"},
     {"layers"},
     {"config", "sqlite"},
     {"event"},
@@ -28,7 +28,20 @@ LAYERS = [
 ]
 """Rooms and modules of tailrace. Each may import those above it, none beside or below it. The last: `tailrace`."""
 FOR_CONSUMERS = {
-    *("errors", "config", "sampling", "event", "document", "bus", "spool", "store", "consumer", "registry", "publish"),
+    *(
+        "errors",
+        "config",
+        "priority",
+        "sampling",
+        "event",
+        "document",
+        "bus",
+        "spool",
+        "store",
+        "consumer",
+        "registry",
+        "publish",
+    ),
 }
 CLIENTS = {
     "aiokafka": ("tailrace.bus.kafka",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -109,6 +110,8 @@ class OnKafkaInThread(OnKafka):
 
 
 def _cpu_ns(process: int) -> int:
-    """CPU that all threads of a process have taken so far."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    """CPU that all threads of a process have taken so far, those that ended included.
+
+    By its CPU clock, as clock_getcpuclockid(3) names it: /proc has ticks of 10 ms, or only the threads that live.
+    """
+    return time.clock_gettime_ns((~process << 3) | 2)

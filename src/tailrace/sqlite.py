@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from tailrace.errors import ClosedError, ConfigError
 from tailrace.forking import unforked
+from tailrace.priority import never_preempt
 
 T = TypeVar("T")
 _Job = tuple[str, Callable[[sqlite3.Connection], Any], "Future[Any]"]
@@ -105,6 +106,7 @@ class Database:
             self._thread.join(1.0)
 
     def _serve(self) -> None:
+        never_preempt()
         connection: sqlite3.Connection | None = None
         while (job := self._jobs.get()) is not None:
             begin, work, future = job

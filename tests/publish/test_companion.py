@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import aclosing
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import msgspec
@@ -19,6 +20,7 @@ from tailrace.config import load
 from tailrace.errors import ConfigError
 from tailrace.event import decode
 from tailrace.event.types import PRODUCER_LOST
+from tailrace.publish.companion import Companion
 from tailrace.publish.launch import Companionship, companion_of, name_of
 from tailrace.registry import open_bus
 from tests.system.scripts import run, spools, start
@@ -145,6 +147,39 @@ async def test_sigterm_ends_a_companion_only_after_its_last_process():
     await until(lambda: companion_process() is None, 4.0)  # sooner than the time for which it else waits for another
     assert spools() == []
     assert len((await events())[0]) == 14
+
+
+async def test_a_companion_runs_behind_all_else_and_away_from_the_terminal():
+    with start(BEGIN + "work(1); flush(); line(1); input()") as process:
+        assert process.stdout.readline() == "1\n"
+        companion = companion_process()
+
+        def idle_threads():
+            threads = Path(f"/proc/{companion}/task").iterdir()
+            return [thread.name for thread in threads if os.sched_getscheduler(int(thread.name)) == os.SCHED_IDLE]
+
+        await until(lambda: len(idle_threads()) == 1)  # none while it has fallen behind
+        assert os.getpriority(os.PRIO_PROCESS, companion) > os.getpriority(os.PRIO_PROCESS, process.pid)
+        assert os.getsid(companion) == os.getsid(process.pid)  # Linux may weigh sessions, not processes
+        assert os.getpgid(companion) == companion
+        os.kill(companion, signal.SIGHUP)
+        process.communicate("\n", timeout=30)
+    await until(lambda: not spools())
+    assert companion_process() == companion
+
+
+@pytest.mark.parametrize(
+    ("caught_up_at", "sweeping_at", "is_behind"), [(99.5, 99.5, False), (98, 99.5, True), (99.5, 98, True)]
+)
+def test_a_companion_is_behind_when_a_spool_or_the_sweep_takes_longer_than_a_second(
+    monkeypatch, caught_up_at, sweeping_at, is_behind
+):
+    monkeypatch.setattr("tailrace.publish.companion.time.monotonic", lambda: 100.0)
+    one = Companion(settings(), "c0ffee00", open_bus(settings()))
+    assert not one.is_behind()
+    one._served["p1"] = SimpleNamespace(caught_up_at=lambda: caught_up_at)
+    one._sweeping_at = sweeping_at
+    assert one.is_behind() is is_behind
 
 
 async def test_segments_are_used_again_or_taken_away_while_the_process_lives():

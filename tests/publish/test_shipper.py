@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import anyio
+import msgspec
 import pytest
 
 from tailrace.bus.topics import Topics
@@ -11,7 +13,7 @@ from tailrace.config import SpoolSettings
 from tailrace.errors import BusError
 from tailrace.event import decode
 from tailrace.publish import ship
-from tailrace.publish.pace import ALONE
+from tailrace.publish.pace import ALONE, BESIDE
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
 from tailrace.spool.append import Spool
@@ -49,8 +51,6 @@ async def ship_all(shipper):
 
 
 def numbers(records):
-    import msgspec
-
     return [msgspec.json.decode(record.value)["n"] for record in records]
 
 
@@ -229,3 +229,38 @@ async def test_an_idle_spool_is_looked_at_less_and_less_often(spool, prefix):
     with anyio.move_on_after(1.0):
         await worker.run(is_final=lambda: False, is_done=is_done)
     assert 2 <= looks <= 30  # ten milliseconds each would be a hundred
+
+
+async def test_what_comes_before_the_next_look_waits_for_it_however_quick_the_bus_is(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    pace = msgspec.structs.replace(BESIDE, look_seconds=3600.0, idle_seconds=3600.0)
+    one = shipper(spool, bus, config, pace=pace)
+    append(spool, [0])
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(one.run, is_final=lambda: False, is_done=lambda: False))
+            await anyio.wait_all_tasks_blocked()
+            append(spool, [1, 2])
+            await anyio.wait_all_tasks_blocked()
+            assert numbers(bus.published) == [0]
+            assert one.tail.acked == 1
+            one.wake()
+            await anyio.wait_all_tasks_blocked()
+            assert numbers(bus.published) == [0, 1, 2]
+            group.cancel_scope.cancel()
+
+
+async def test_a_shipper_has_caught_up_when_nothing_was_left_to_read(spool, prefix, monkeypatch):
+    now = 1_000.0
+    monkeypatch.setattr("tailrace.publish.shipper.time.monotonic", lambda: now)
+    config = memory_config(prefix)
+    one = shipper(spool, FlakyBus(config), config, pace=msgspec.structs.replace(BESIDE, window_bytes=4096))
+    assert one.caught_up_at == 1_000.0
+    append(spool, range(100))
+    now = 2_000.0
+    one._look(final=False)
+    assert one.caught_up_at == 1_000.0  # several windows
+    while one._look(final=False) is not None:
+        now += 1.0
+    assert one.caught_up_at == now

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from tailrace.config import Config
+from tailrace.priority import never_preempt
 from tailrace.publish.launch import Companionship, LaunchError
 from tailrace.publish.thread import Publisher, PublishState
 from tailrace.spool.append import Spool
@@ -82,6 +83,7 @@ class Attendant:
             self._instead.retire(timeout)
 
     def _main(self) -> None:
+        never_preempt()
         try:
             while self._instead is None:
                 self._look()

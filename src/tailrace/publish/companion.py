@@ -7,14 +7,14 @@ a few seconds after the last; another is started when it is missed.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
+import math
 import os
 import signal
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import anyio
 import msgspec
@@ -24,6 +24,7 @@ from tailrace.bus import Bus
 from tailrace.bus.topics import Topics
 from tailrace.config import Config
 from tailrace.errors import TailraceError
+from tailrace.priority import run_behind
 from tailrace.publish.launch import Order, lock_of
 from tailrace.publish.pace import ALONE
 from tailrace.publish.routing import Router
@@ -40,7 +41,9 @@ from tailrace.spool.tail import Tail
 _ATTEMPTS = 5
 _ATTEMPT_SECONDS = 0.02
 _NICENESS = 5
-"""A third of the weight of a process that logs; less could let a spool fill up on a machine that is always busy."""
+"""While it is behind (`priority`): a third of the weight of a process that logs; less could let a spool fill up on a
+machine that is always busy."""
+_BEHIND_SECONDS = 1.0
 _SCAN_SECONDS = 0.1
 _OWNER_SECONDS = 0.05
 _NOTE_SECONDS = 0.2
@@ -67,15 +70,17 @@ def main(told: bytes) -> None:
     _name_itself(lock, b"")  # until it is known: not the one before
     if os.fork():
         os._exit(0)  # who waits for this process is told that its child has begun
-    os.setsid()
+    os.setpgid(0, 0)  # away from the terminal's Ctrl-C; in another session, its priority would be the session's
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: companion.stop())
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(nothing, fd)
     os.close(nothing)
     _name_itself(lock, f"{os.getpid()}\n".encode())
-    _give_way()
+    os.nice(_NICENESS)
     gc.freeze()
-    asyncio.run(companion.serve())
+    run_behind(companion.serve(), companion.is_behind)
 
 
 def _has_taken(lock: Lock) -> bool:
@@ -90,13 +95,6 @@ def _has_taken(lock: Lock) -> bool:
 def _name_itself(lock: Lock, text: bytes) -> None:
     with contextlib.suppress(OSError):  # for people only
         files.write(lock.path, text)
-
-
-def _give_way() -> None:
-    """Where processors are short, the programs that log come first: what waits is safe on the spool."""
-    os.nice(_NICENESS)
-    with contextlib.suppress(OSError):  # Linux may weigh sessions, not processes, against each other
-        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 class Companion:
@@ -114,11 +112,11 @@ class Companion:
         self._busy_at = time.monotonic()
         """When any was."""
         self._told_to_stop = False
+        self._sweeping_at = math.inf
+        """When the sweep that is under way began."""
 
     async def serve(self) -> None:
         """Returns when nobody needs it any more."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._sweep)
@@ -130,9 +128,14 @@ class Companion:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1.0):
                 await self._bus.aclose()
 
-    def _stop(self) -> None:
-        """End with the last live producer: they are told to end, too, and may have last words."""
+    def stop(self) -> None:
+        """End with the last live producer: they are told to end, too, and may have last words. Any thread."""
         self._told_to_stop = True
+
+    def is_behind(self) -> bool:
+        """Whether for a second some spool held more than was read of it, or nobody came to look. Any thread."""
+        oldest = min([self._sweeping_at, *[served.caught_up_at() for served in list(self._served.values())]])
+        return time.monotonic() - oldest >= _BEHIND_SECONDS
 
     def _is_done(self) -> bool:
         now = time.monotonic()
@@ -175,7 +178,9 @@ class Companion:
 
     async def _sweep(self) -> None:
         while True:
+            self._sweeping_at = time.monotonic()
             await sweep(self._config, self._bus, ALONE)
+            self._sweeping_at = math.inf
             await anyio.sleep(_SWEEP_SECONDS)
 
 
@@ -189,6 +194,8 @@ class _Served:
         self._before = self._told = Shipped()
         """What an earlier companion told last, and what this one did."""
         self._asked_at = self._told_at = 0.0
+        self.caught_up_at: Callable[[], float] = lambda: math.inf
+        """As the shipper's, once there is one."""
 
     async def ship(self, bus: Bus, router: Router) -> None:
         """Returns when all is acknowledged and the producer is gone, or its directory."""
@@ -198,10 +205,11 @@ class _Served:
         self._notice = Notice(self.directory)
         try:
             self._tail = Tail(self.directory, guest=True, window=ALONE.window_bytes)
-            self._shipper = Shipper(
+            shipper = self._shipper = Shipper(
                 self._tail, bus, router, on_trouble=self._note, on_progress=self._on_progress, pace=ALONE
             )
-            await self._shipper.run(is_final=self._is_orphan, is_done=self._is_orphan)
+            self.caught_up_at = lambda: shipper.caught_up_at
+            await shipper.run(is_final=self._is_orphan, is_done=self._is_orphan)
         finally:
             self._notice.close()
 

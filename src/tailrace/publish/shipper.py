@@ -6,28 +6,26 @@ A lane that cannot get on (broker down, topic refused) holds back only itself un
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from tailrace.bus import Bus, Headers, Record
+from tailrace.bus import Bus, Record
 from tailrace.bus.bundle import Bundle, Bundled
 from tailrace.errors import BusError, ClosedError, TailraceError
-from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION
-from tailrace.event.wire import compose
 from tailrace.publish.courtesy import Courtesy
 from tailrace.publish.pace import BESIDE, Pace
+from tailrace.publish.records import bundles_of
 from tailrace.publish.routing import Router
 from tailrace.spool import files
-from tailrace.spool.frame import NO_SPAN, ROUTES_KEPT, WHOLE, Frame, Route, Row, pack
+from tailrace.spool.frame import NO_SPAN, pack
 from tailrace.spool.tail import Tail, Window
 
 _BACKOFF_SECONDS = (0.1, 5.0)
@@ -36,34 +34,6 @@ _PATIENCE = 1.25
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
 _random = random.Random()  # noqa: S311 - jitter
-
-_FIXED: Headers = (("content-type", CONTENT_TYPE.encode()), ("tr-v", SCHEMA_VERSION.encode()))
-
-
-def _bundles(rows: Iterable[Row]) -> list[Bundle]:
-    """The records as outside systems see them, those of one place in a run together."""
-    bundles: list[Bundle] = []
-    values: list[bytes] = []
-    last, text = None, b""
-    for route, seq, n, microseconds, code, body, _ in rows:
-        if route is not last:
-            last, text, values = route, route.text, []
-            bundles.append(Bundle(route.topic, route.key, _headers(route), values))
-        values.append(body if code == WHOLE else compose(text, seq, code, microseconds, n, body))
-    return bundles
-
-
-def record_of(frame: Frame) -> Record:
-    """The record as outside systems see it; `traceparent` only where a W3C id can be made of the run's id."""
-    route = frame.route
-    return Record(route.topic, route.key, frame.value, _headers(route))
-
-
-@functools.lru_cache(maxsize=ROUTES_KEPT)
-def _headers(route: Route) -> Headers:
-    if len(route.key) != 32 or route.span == NO_SPAN:  # noqa: PLR2004 - hex digits of a trace id
-        return _FIXED
-    return (*_FIXED, ("traceparent", b"00-%b-%b-01" % (route.key, route.span.hex().encode())))
 
 
 class _Part:
@@ -126,6 +96,8 @@ class Shipper:
         """(segment, offset) below which the bus has acknowledged everything; may be read from other threads."""
         self.looked = 0.0
         """When the look at the spool began that `position` comes from, on the monotonic clock."""
+        self.caught_up_at = time.monotonic()
+        """When last all was read that stood on the spool, on the monotonic clock; may be read from other threads."""
         self._bus = bus
         self._router = router
         self._on_trouble = on_trouble
@@ -140,6 +112,8 @@ class Shipper:
         self._woken = anyio.Event()
         self._troubles: dict[str, str] = {}
         self._wait = pace.look_seconds
+        self._look_at = 0.0
+        """When the spool is read next: what comes in small numbers is shipped together, however quick the bus is."""
 
     async def run(
         self, *, is_final: Callable[[], bool], is_done: Callable[[], bool], upto: tuple[int, int] | None = None
@@ -164,8 +138,7 @@ class Shipper:
                     found = done = False
                 if done:
                     break
-                if not found or not self._has_room() or not self.tail.is_behind():
-                    await self._pause(idle=not found)
+                await self._pause()
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
@@ -181,6 +154,7 @@ class Shipper:
         """Look at the spool now, and ship it without courtesy. Called on the loop that runs `run`."""
         if self._courtesy is not None:
             self._courtesy.hurry()
+        self._look_at = 0.0
         self._woken.set()
 
     def _gives_way(self) -> bool:
@@ -188,11 +162,11 @@ class Shipper:
 
     def _step(self, group: TaskGroup, *, final: bool) -> bool:
         """Hand what was appended to the lanes, and let go of what is acknowledged. Whether there was anything."""
-        window = self.tail.read(final=final) if self._has_room() and not self._gives_way() else None
+        window = self._look(final=final)
         if window is not None:
-            if self._pace.turn_seconds and self.tail.is_behind():
-                time.sleep(self._pace.turn_seconds)
+            self._end_turn()
             self._hand_out(group, window)
+            self._end_turn()
         if self._moved or window is None:
             self._moved = False
             self.looked = time.monotonic()
@@ -201,9 +175,31 @@ class Shipper:
             self._on_progress()
         return window is not None
 
+    def _look(self, *, final: bool) -> Window | None:
+        """What was appended, if it is time to read it."""
+        now = time.monotonic()
+        if not self._has_room() or (now < self._look_at and not final):
+            return None
+        self._look_at = now + self._wait  # also if it cannot be read
+        window = None if self._gives_way() else self.tail.read(final=final)
+        if window is None:
+            self._wait = min(self._wait * _PATIENCE, self._pace.idle_seconds)
+        else:
+            self._wait = self._pace.look_seconds
+        is_behind = window is not None and self.tail.is_behind()
+        self._look_at = 0.0 if is_behind else now + self._wait
+        if not is_behind:
+            self.caught_up_at = now
+        return window
+
+    def _end_turn(self) -> None:
+        """Where other threads wait for the GIL, give it away."""
+        if self._pace.turn_seconds:
+            time.sleep(self._pace.turn_seconds)
+
     def _hand_out(self, group: TaskGroup, window: Window) -> None:
         parts: dict[str, _Part] = {}
-        for bundle in _bundles(window.rows):
+        for bundle in bundles_of(window.rows):
             part = parts.get(bundle.topic)
             if part is None:
                 part = parts[bundle.topic] = _Part(window)
@@ -218,12 +214,13 @@ class Shipper:
             lane.parts.append(part)
             lane.ready.set()
 
-    async def _pause(self, *, idle: bool) -> None:
+    async def _pause(self) -> None:
         """Until something was acknowledged, or enough may have been appended."""
-        with anyio.move_on_after(self._wait):
-            await self._woken.wait()
-        self._wait = min(self._wait * _PATIENCE, self._pace.idle_seconds) if idle else self._pace.look_seconds
-        self._woken = anyio.Event()
+        wait = self._look_at - time.monotonic() if self._has_room() else self._wait
+        if wait > 0:
+            with anyio.move_on_after(wait):
+                await self._woken.wait()
+            self._woken = anyio.Event()
 
     async def _drive(self, topic: str, lane: _Lane) -> None:
         while True:

@@ -14,8 +14,9 @@ from tailrace.event import Event, encode, types
 from tailrace.event.ids import new_producer_id, time_text
 from tailrace.publish import ShipReport
 from tailrace.publish.pace import BESIDE, Pace
+from tailrace.publish.records import record_of
 from tailrace.publish.routing import Router
-from tailrace.publish.shipper import Shipper, record_of
+from tailrace.publish.shipper import Shipper
 from tailrace.spool import files
 from tailrace.spool.directory import SpoolDirectory, all_in, end_of, remove_half_made
 from tailrace.spool.frame import WHOLE, Frame, Route

@@ -12,6 +12,7 @@ import msgspec
 
 from tailrace.config import Config
 from tailrace.forking import unforked
+from tailrace.priority import never_preempt
 from tailrace.spool.append import Spool
 
 _JOIN_SECONDS = 1.0
@@ -79,6 +80,7 @@ class Publisher:
         self.wake()
 
     def _main(self) -> None:
+        never_preempt()
         delay = _RETRY_SECONDS[0]
         try:
             while not self._has_run():

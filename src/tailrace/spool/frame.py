@@ -104,19 +104,18 @@ def pack(seq: int, topic: str, key: bytes, span: bytes, value: bytes) -> bytes:
     return Route(topic, key, span).frame(seq, 0, 0, WHOLE, value)
 
 
-def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True, earlier: bytes = b"") -> Parsed:
+def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True) -> Parsed:
     """The frames of a segment's bytes, which begin at offset `base` of it.
 
     Damaged bytes in front of a whole frame are skipped. Bytes at the end that are no whole frame are left for the
     next call: their writer may be in the middle of them, and zeros are room that is not written yet. With `final`
     nobody writes any more: zeros at the end are room that was left, anything else is damage. Without `verify` no
-    checksum is looked at: for what this very process wrote, and knows to be whole. `earlier`: the same bytes as they
-    stood before `buffer` was read, while their writer was seen alive; a frame that had a successor then was whole, and
-    its checksum is not looked at either.
+    checksum is looked at: for what is known to be whole, as this very process wrote it, or another that lives and had
+    gone on behind it before `buffer` was read.
     """
     rows: list[Row] = []
     damaged = 0
-    at = _take(buffer, 0, base, rows, verify=verify, earlier=earlier)
+    at = _take(buffer, 0, base, rows, verify=verify)
     while at < len(buffer):
         found = _next_whole(buffer, at + 1, base)
         if found < 0:
@@ -129,9 +128,9 @@ def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True, ear
     return Parsed(rows, at, damaged)
 
 
-def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool, earlier: bytes = b"") -> int:
+def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool) -> int:
     """Add the frames from `at` on, as far as one follows the other; gives the offset behind them."""
-    had_successor, is_of, unpack, add = earlier.startswith, buffer.startswith, _unpack_counts, rows.append
+    is_of, unpack, add = buffer.startswith, _unpack_counts, rows.append
     route, packed, size = _NOWHERE, _NOWHERE.packed, len(_NOWHERE.packed)
     last, whole = len(buffer) - _LEAST, len(buffer)
     while at <= last:
@@ -149,11 +148,7 @@ def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool, e
         if end > whole:
             break
         body = buffer[names + size : check_at]
-        if (
-            verify
-            and not had_successor(MAGIC, end)
-            and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed)))
-        ):
+        if verify and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed))):
             break
         add((route, seq, n, microseconds, code, body, base + end))
         at = end

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from tailrace.priority import never_preempt
 from tailrace.spool.append import Spool
 
 _LOOK_SECONDS = 0.05
@@ -43,6 +44,7 @@ class Keeper:
         self._thread.join()
 
     def _keep(self) -> None:
+        never_preempt()
         sync_at = time.monotonic() + _SYNC_SECONDS
         while not self._stopping.is_set():
             self._spool.prepare()
