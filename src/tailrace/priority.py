@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 
 
 def never_preempt() -> None:

@@ -43,7 +43,7 @@ _ATTEMPT_SECONDS = 0.02
 _NICENESS = 5
 """While it is behind (`priority`): a third of the weight of a process that logs; less could let a spool fill up on a
 machine that is always busy."""
-_BEHIND_SECONDS = 1.0
+_BEHIND_SECONDS = 0.3
 _SCAN_SECONDS = 0.1
 _OWNER_SECONDS = 0.05
 _NOTE_SECONDS = 0.2
@@ -133,7 +133,7 @@ class Companion:
         self._told_to_stop = True
 
     def is_behind(self) -> bool:
-        """Whether for a second some spool held more than was read of it, or nobody came to look. Any thread."""
+        """Whether for some time a spool held more than was read of it, or nobody came to look. Any thread."""
         oldest = min([self._sweeping_at, *[served.caught_up_at() for served in list(self._served.values())]])
         return time.monotonic() - oldest >= _BEHIND_SECONDS
 

@@ -17,7 +17,7 @@ from tailrace.spool.directory import ASIDE, SpoolDirectory, filled
 from tailrace.spool.frame import MAGIC, Frame, Parsed, Row, parse
 
 WINDOW = 16 << 10
-"""Bytes read and parsed at once: some 0.2 ms in which no other thread runs Python code."""
+"""Bytes read and parsed at once: some 0.1 ms in which no other thread runs Python code."""
 _CURSOR_SECONDS = 0.1
 _FEW = 8
 """Such a part of a window is read where a whole one is not there yet: most of it would be empty room."""
