@@ -109,9 +109,11 @@ def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True) -> 
 
     Damaged bytes in front of a whole frame are skipped. Bytes at the end that are no whole frame are left for the
     next call: their writer may be in the middle of them, and zeros are room that is not written yet. With `final`
-    nobody writes any more: zeros at the end are room that was left, anything else is damage. Without `verify` no
-    checksum is looked at: for what is known to be whole, as this very process wrote it, or another that lives and had
-    gone on behind it before `buffer` was read.
+    nobody writes any more: zeros at the end are room that was left, anything else is damage.
+
+    Without `verify` only the last frame's checksum is looked at: for what is known to be whole, as this very process
+    wrote it, or another that lives and had gone on behind these bytes before they were read. (Of the frame that it was
+    at, the length may be torn, so that it looks like a shorter one; no frame begins where such a one ends.)
     """
     rows: list[Row] = []
     damaged = 0
@@ -132,7 +134,7 @@ def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool) -
     """Add the frames from `at` on, as far as one follows the other; gives the offset behind them."""
     is_of, unpack, add = buffer.startswith, _unpack_counts, rows.append
     route, packed, size = _NOWHERE, _NOWHERE.packed, len(_NOWHERE.packed)
-    last, whole = len(buffer) - _LEAST, len(buffer)
+    last, whole, begin = len(buffer) - _LEAST, len(buffer), -1
     while at <= last:
         magic, length, n, seq, microseconds, code = unpack(buffer, at)
         if magic != MAGIC or length > MAX_VALUE or code not in _CODES:
@@ -151,8 +153,16 @@ def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool) -
         if verify and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed))):
             break
         add((route, seq, n, microseconds, code, body, base + end))
-        at = end
+        begin, at = at, end
+    if not verify and begin >= 0 and not _is_whole(rows[-1], buffer[begin:at]):
+        rows.pop()
+        return begin
     return at
+
+
+def _is_whole(row: Row, frame: bytes) -> bool:
+    route, body = row[0], row[5]
+    return frame[-_CHECK_BYTES:] == _pack_check(crc32(body, crc32(frame[:_ROUTE_AT], route.seed)))
 
 
 def _route_at(buffer: bytes, at: int) -> Route | None:

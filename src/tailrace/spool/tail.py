@@ -305,7 +305,8 @@ class Tail:
 
 
 def _is_written(fd: int, offset: int) -> bool:
-    """Whether a living producer has come so far: then every frame that ends before was whole, for they are written one
-    after the other, and no checksum need be looked at.
+    """Whether a living producer has come so far: then every frame that ends before was whole.
+
+    They are written one after the other.
     """
     return any(os.pread(fd, _ANY_BYTES, offset))
