@@ -7,7 +7,7 @@ from tailrace.config import AggregateSettings
 from tailrace.document import collect, join
 from tailrace.document.restore import restore
 from tailrace.document.view import render
-from tailrace.event import types
+from tailrace.event import decode, types
 from tailrace.event.ids import parse_time
 from tailrace_consumers import aggregate
 from tailrace_consumers.aggregate import AggregateStage
@@ -148,10 +148,10 @@ def test_documents_of_any_events_join_to_the_whole_however_small_the_records(eve
 
 
 def test_an_event_that_no_document_can_be_made_of_is_a_dead_letter_and_its_run_goes_on(monkeypatch):
-    def refuse_second(run_id, events):
-        if any(event.seq == 1 for event in events):
+    def refuse_second(run_id, values):
+        if any(decode(value).seq == 1 for value in values):
             raise RuntimeError("no")
-        return whole(run_id, events)
+        return whole(run_id, values)
 
     whole = aggregate._render
     monkeypatch.setattr(aggregate, "_render", refuse_second)

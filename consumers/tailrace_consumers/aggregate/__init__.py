@@ -26,7 +26,7 @@ from tailrace.bus import Partition, Received, Record
 from tailrace.bus.topics import Topics
 from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
-from tailrace.document.parsed import Parsed, parse
+from tailrace.document.parsed import Head, Parsed, head, parse
 from tailrace.document.view import view_of
 from tailrace.errors import DecodeError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION, Event, encode, types
@@ -81,7 +81,7 @@ class AggregateStage:
         source = _NOWHERE
         for record in records:
             try:
-                event = parse(record.value)
+                event = head(record.value)
             except DecodeError as error:
                 yield DeadLetter.unreadable(record, str(error))
                 continue
@@ -100,7 +100,7 @@ class AggregateStage:
         while self._held_bytes > self._settings.max_held_bytes:
             yield from self._forget_run(next(iter(self._runs)))
 
-    def _hear(self, key: RunKey, record: Received, event: Parsed, now: float) -> Run:
+    def _hear(self, key: RunKey, record: Received, event: Head | Parsed, now: float) -> Run:
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = Run()
@@ -109,6 +109,8 @@ class AggregateStage:
             self._runs.move_to_end(key)
             run.moved_at = now
         run.heard_at = now
+        run.workflow = event.workflow
+        run.last_ts = max(run.last_ts, event.ts)
         if run.first_offset == NO_OFFSET:
             self._pending[key] = run
             is_late = now - (parse_time(event.ts) or now) > _LATE_SECONDS
@@ -157,17 +159,16 @@ class AggregateStage:
 
     def _abandon(self, key: RunKey, run: Run) -> None:
         """Add `run.abandoned`, as of the last event: each later one reopens the run, and a repeat changes nothing."""
-        last_ts, workflow = run.last_heard()
-        digest = hashlib.blake2b(last_ts.encode(), digest_size=6).digest()
+        digest = hashlib.blake2b(run.last_ts.encode(), digest_size=6).digest()
         seq = int.from_bytes(digest, "big")
         event = Event(
             id=f"{_PID}-{seq}",
             seq=seq,
             pid=_PID,
             run=key[1],
-            workflow=workflow,
+            workflow=run.workflow,
             type=types.RUN_ABANDONED,
-            ts=last_ts,
+            ts=run.last_ts,
             data=msgspec.Raw(_encoder.encode(types.Abandoned(f"no event for {self._settings.abandon_after:g} s"))),
         )
         run.values.append(encode(event))
@@ -222,22 +223,22 @@ class AggregateStage:
         """One document of these events, or, where it is too large for a record or cannot be made, one of each half."""
         run_id = key[1]
         try:
-            state, body = _render(run_id, taken.events)
+            state, body = _render(run_id, taken.values)
         except Exception as error:  # noqa: BLE001 - one hostile event must not hold up all other runs
-            if len(taken.events) == 1:
+            if len(taken.values) == 1:
                 if taken.offsets[0] != NO_OFFSET:
                     yield _unusable(key, taken, repr(error))
                 return
         else:
-            if len(body) <= self._max_record_bytes or len(taken.events) == 1:
+            if len(body) <= self._max_record_bytes or len(taken.values) == 1:
                 yield Record(self._topic, run_id.encode(), body, _headers(state))
                 return
         for half in taken.halves():
             yield from self._documents(key, half)
 
 
-def _render(run_id: str, events: list[Parsed]) -> tuple[str, bytes]:
-    element = view_of(run_id, events)
+def _render(run_id: str, values: Sequence[bytes]) -> tuple[str, bytes]:
+    element = view_of(run_id, [parse(value) for value in values])
     return element["state"], _encoder.encode(element)
 
 

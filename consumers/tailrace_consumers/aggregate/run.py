@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from typing import NamedTuple
-
-from tailrace.document.parsed import Parsed, parse
 
 EVENT_OVERHEAD = 60
 """What holding an event takes beside its bytes: the head of an object, and its places in lists."""
@@ -15,18 +12,14 @@ NO_OFFSET = -1
 
 
 class Taken(NamedTuple):
-    """Events for one document: parsed, as they came, and where they stood in their partition."""
+    """Events for one document: as they came, and where they stood in their partition."""
 
-    events: list[Parsed]
     values: list[bytes]
     offsets: array[int]
 
     def halves(self) -> tuple[Taken, Taken]:
-        middle = len(self.events) // 2
-        return (
-            Taken(self.events[:middle], self.values[:middle], self.offsets[:middle]),
-            Taken(self.events[middle:], self.values[middle:], self.offsets[middle:]),
-        )
+        middle = len(self.values) // 2
+        return Taken(self.values[:middle], self.offsets[:middle]), Taken(self.values[middle:], self.offsets[middle:])
 
 
 class Run:
@@ -55,22 +48,15 @@ class Run:
         """Of the events not emitted yet, as is `pending_since`; no offset: there are none."""
         self.pending_since = 0.0
         self.last_ts = self.workflow = ""
-        """Of the events let go."""
+        """The latest time of all events so far, and the workflow of the last."""
 
     def take(self) -> Taken:
         """The events of the next document: the whole run if it has ended and fits, else what is new."""
         begin = 0 if self.ended and not self.overflowed else self.emitted
-        values = self.values[begin:]
-        taken = Taken([parse(value) for value in values], values, self.offsets[begin:])
+        taken = Taken(self.values[begin:], self.offsets[begin:])
         self.first_offset = NO_OFFSET
         if self.overflowed:
-            self.last_ts, self.workflow = self.last_heard(taken.events)
             self.values, self.offsets, self.emitted, self.held_bytes = [], array("q"), 0, 0
         else:
             self.emitted = len(self.values)
         return taken
-
-    def last_heard(self, events: Iterable[Parsed] | None = None) -> tuple[str, str]:
-        """The latest time of all events so far, and the workflow of the last. `events`: the held ones, if parsed."""
-        held = [parse(value) for value in self.values] if events is None else list(events)
-        return max(self.last_ts, *(event.ts for event in held)), held[-1].workflow if held else self.workflow
