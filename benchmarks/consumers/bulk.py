@@ -1,8 +1,13 @@
-"""A bare bulk loader: opensearch-py's `streaming_bulk`, as its documentation shows it, with the same documents."""
+"""Bare bulk loaders: opensearch-py's `streaming_bulk`, as its documentation shows it, with the same documents.
+
+One has them as they stand on the topic, in an index of which no field is indexed: the least that storing them takes.
+The other has what the index stage writes of them, ready made, in an index that is its own: what is left is the stage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -13,22 +18,46 @@ from benchmarks.consumers import job
 from benchmarks.consumers.plan import Order
 from benchmarks.consumers.stages import Watch
 from benchmarks.measure import Figures
+from tailrace.config import Config
+from tailrace.document.rendered import read
+from tailrace.registry import open_store
+from tailrace.store.entry import Entry
+from tailrace.store.opensearch.indexes import Indexes, fields_of
+from tailrace.store.pieces import merged
 
-_INDEX = "bench-bulk"
-_SETTINGS = {"settings": {"number_of_replicas": 0}, "mappings": {"dynamic": False}}
-"""No field is indexed: what it is compared with indexes summaries and words besides."""
+_AT_ONCE = 200
+_UNINDEXED = {"settings": {"number_of_replicas": 0}, "mappings": {"dynamic": False}}
 
 
-async def measure(order: Order) -> Figures:
-    client = OpenSearch([f"http://{order.opensearch}"], timeout=60)
-    client.indices.create(index=f"{_INDEX}-{order.group}", body=_SETTINGS)
+async def unindexed(order: Order) -> Figures:
+    index = f"bench-bulk-{order.group}"
+    client = _client(order)
+    client.indices.create(index=index, body=_UNINDEXED)
     found = [msgspec.json.decode(record.value) for record in job.documents("", order.runs)]
+    return _load(client, [{"_index": index, "_id": each["run_id"], "_source": each} for each in found])
+
+
+async def same_fields(order: Order) -> Figures:
+    documents = [read(record.value) for record in job.documents("", order.runs)]
+    prefix = f"bulk-{order.group}"
+    config = Config(store=f"opensearch://{order.opensearch}?index_prefix={prefix}")
+    async with aclosing(open_store(config)) as store:
+        await store.merge(documents[:1])  # makes the template, and by it the index
+    indexes, actions = Indexes(prefix), []
+    for document in documents:
+        entry = merged(document, None)
+        assert isinstance(entry, Entry)
+        run_id = document.run_id
+        actions.append({"_index": indexes.of(run_id), "_id": run_id, "_source": fields_of(entry)})
+    return _load(_client(order), actions)
+
+
+def _client(order: Order) -> OpenSearch:
+    return OpenSearch([f"http://{order.opensearch}"], timeout=60)
+
+
+def _load(client: OpenSearch, actions: Iterable[dict[str, Any]]) -> Figures:
     watch = Watch()
     watch.begin()
-    done = sum(ok for ok, _ in streaming_bulk(client, _actions(order, found), chunk_size=200))
+    done = sum(ok for ok, _ in streaming_bulk(client, actions, chunk_size=_AT_ONCE))
     return watch.figures(documents=done)
-
-
-def _actions(order: Order, documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for document in documents:
-        yield {"_index": f"{_INDEX}-{order.group}", "_id": document["run_id"], "_source": document}

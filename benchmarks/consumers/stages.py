@@ -116,8 +116,8 @@ async def sample(order: Order) -> Figures:
 
 
 async def index(order: Order) -> Figures:
-    """Documents from the topic into OpenSearch."""
-    config = _config(order, f"opensearch://{order.opensearch}")
+    """Documents from the topic into OpenSearch, where no earlier round has put them."""
+    config = _config(order, f"opensearch://{order.opensearch}?index_prefix={order.group}")
     reads = Topics(order.prefix).documents
     return await _alone(order, IndexStage(), reads, order.runs, config, _MAX_DOCUMENTS)
 
