@@ -49,8 +49,8 @@ RATE = 1_000
 """Calls a second."""
 _OPEN, _CALLS_A_RUN = 50, job.EVENTS_A_RUN - 4
 """The runs are of the size of the job's; each goes on for two to three seconds."""
-_FOLLOWED = 4
-_SEARCH_PAUSE, _SHOW_PAUSE = 0.1, 0.25
+_FOLLOWED = 2
+_SEARCH_PAUSE, _SHOW_PAUSE = 0.25, 0.5
 """Seconds between two questions to the store: a get by id of what was just written makes the server refresh its index,
 so that few are asked, as people do."""
 _PAUSE = 0.05

@@ -203,6 +203,15 @@ def test_what_is_late_when_it_comes_is_shown_ten_times_as_rarely_and_holds_up_no
     assert aggregator.held() == {}
 
 
+def test_of_late_runs_a_quarter_as_many_are_shown_a_second_and_those_in_time_come_first():
+    noon = parse_time("2026-01-01T12:00:00.000000Z")
+    aggregator = stage(live_after=1.0)
+    fed(aggregator, *(event(f"l{n}", 0, ts="2026-01-01T11:00:00.000000Z") for n in range(1_200)), now=noon)
+    fed(aggregator, *(event(f"t{n}", 0, ts="2026-01-01T12:00:09.000000Z") for n in range(400)), now=noon + 9)
+    out = [[record.key[:1] for record in aggregator.tick(noon + 10 + second)] for second in range(4)]
+    assert [(each.count(b"t"), each.count(b"l")) for each in out] == [(400, 400), (0, 500), (0, 300), (0, 0)]
+
+
 def test_a_late_run_that_was_shown_and_goes_on_in_time_is_shown_in_time():
     noon = parse_time("2026-01-01T12:00:00.000000Z")
     aggregator = stage(live_after=1.0)

@@ -7,10 +7,10 @@ A run too large for one record comes in several documents, each event once.
 Whoever is behind catches up first: what is late already when it arrives comes out in partial documents ten times as
 rarely. Live view of the past helps nobody, and each partial document costs whoever stores it a join.
 
-Only runs with events that were not emitted yet hold back the commit: for about `live_after`, or ten times that, never
-for the length of a run. What a restart therefore forgets is the past of open runs: their last document then lacks it
-until it is joined with the earlier ones (as the index stage does), and a run that stays silent from then on is not
-shown as abandoned.
+Only runs with events that were not emitted yet hold back the commit: for about `live_after`, or ten times that (with
+very many runs until it is their turn), never for the length of a run. What a restart therefore forgets is the past of
+open runs: their last document then lacks it until it is joined with the earlier ones (as the index stage does), and a
+run that stays silent from then on is not shown as abandoned.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ _LATE_SECONDS = 2.0
 """Between an event's own time and its arrival, more than all stages and the sampler's usual waits need."""
 _LATE_LIVE = 10.0
 """Times `live_after`, for a run with such events."""
+_LATE_COST = 4.0
+"""Of `_LIVE_PER_SECOND`, for one of these: 500 a second take an eighth of a worker, and 100,000 runs wait for their turn
+for some minutes."""
 _FORGET_ENDED_AFTER = 30.0
 _LOOK_EVERY = 1.0
 _PID = "aggregator"
@@ -136,13 +139,13 @@ class AggregateStage:
         self._live_at = now
         self._live_left = min(_LIVE_PER_SECOND, self._live_left + since_last * _LIVE_PER_SECOND)
         due: list[RunKey] = []
-        for runs, wait in ((self._in_time, 1.0), (self._late, _LATE_LIVE)):
+        for runs, wait, cost in ((self._in_time, 1.0, 1.0), (self._late, _LATE_LIVE, _LATE_COST)):
             for key, run in runs.items():
                 waited = now - run.pending_since
-                if len(due) >= self._live_left or 0 <= waited < wait * self._settings.live_after:
+                if self._live_left < cost or 0 <= waited < wait * self._settings.live_after:
                     break
                 due.append(key)
-        self._live_left -= len(due)
+                self._live_left -= cost
         return due
 
     def _look_at_silence(self, now: float) -> Iterator[Record | DeadLetter]:
