@@ -46,8 +46,7 @@ _LATE_SECONDS = 2.0
 _LATE_LIVE = 10.0
 """Times `live_after`, for a run with such events."""
 _LATE_COST = 4.0
-"""Of `_LIVE_PER_SECOND`, for one of these: 500 a second take an eighth of a worker, and 100,000 runs wait for their turn
-for some minutes."""
+"""Of `_LIVE_PER_SECOND`, for one of these: 500 a second take an eighth of a worker. 100,000 runs wait for minutes."""
 _FORGET_ENDED_AFTER = 30.0
 _LOOK_EVERY = 1.0
 _PID = "aggregator"
