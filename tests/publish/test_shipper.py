@@ -264,3 +264,19 @@ async def test_a_shipper_has_caught_up_when_nothing_was_left_to_read(spool, pref
     while one._look(final=False) is not None:
         now += 1.0
     assert one.caught_up_at == now
+
+
+async def test_a_full_memory_is_waited_for_ever_longer_and_read_into_as_soon_as_there_is_room(spool, prefix):
+    config = memory_config(prefix)
+    pace = msgspec.structs.replace(BESIDE, look_seconds=1.0, idle_seconds=64.0, memory_bytes=100)
+    one = shipper(spool, FlakyBus(config), config, pace=pace)
+    append(spool, [0])
+    assert one._look(final=False) is not None
+    one._look_at = 0.0
+    one._held = 100
+    assert [one._look(final=False) for _ in range(30)] == [None] * 30
+    assert one._wait == 64.0
+    one._held = 0
+    append(spool, [1])
+    assert one._look(final=False) is not None
+    assert one._wait == 1.0

@@ -177,20 +177,23 @@ class Shipper:
 
     def _look(self, *, final: bool) -> Window | None:
         """What was appended, if it is time to read it."""
+        if not self._has_room():
+            self._wait = self._longer_wait()
+            return None
         now = time.monotonic()
-        if not self._has_room() or (now < self._look_at and not final):
+        if now < self._look_at and not final:
             return None
         self._look_at = now + self._wait  # also if it cannot be read
         window = None if self._gives_way() else self.tail.read(final=final)
-        if window is None:
-            self._wait = min(self._wait * _PATIENCE, self._pace.idle_seconds)
-        else:
-            self._wait = self._pace.look_seconds
+        self._wait = self._pace.look_seconds if window is not None else self._longer_wait()
         is_behind = window is not None and self.tail.is_behind()
         self._look_at = 0.0 if is_behind else now + self._wait
         if not is_behind:
             self.caught_up_at = now
         return window
+
+    def _longer_wait(self) -> float:
+        return min(self._wait * _PATIENCE, self._pace.idle_seconds)
 
     def _end_turn(self) -> None:
         """Where other threads wait for the GIL, give it away."""
