@@ -24,7 +24,7 @@ from tailrace.bus import Bus
 from tailrace.bus.topics import Topics
 from tailrace.config import Config
 from tailrace.errors import TailraceError
-from tailrace.priority import run_behind
+from tailrace.publish.behind import run_behind
 from tailrace.publish.launch import Order, lock_of
 from tailrace.publish.pace import ALONE
 from tailrace.publish.routing import Router
@@ -41,8 +41,8 @@ from tailrace.spool.tail import Tail
 _ATTEMPTS = 5
 _ATTEMPT_SECONDS = 0.02
 _NICENESS = 5
-"""While it is behind (`priority`): a third of the weight of a process that logs; less could let a spool fill up on a
-machine that is always busy."""
+"""While it is behind (`publish/behind.py`): a third of the weight of a process that logs; less could let a spool fill up
+on a machine that is always busy."""
 _BEHIND_SECONDS = 0.3
 _SCAN_SECONDS = 0.1
 _OWNER_SECONDS = 0.05
