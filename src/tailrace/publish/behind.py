@@ -12,9 +12,12 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.05
+_STAY_SECONDS = (1.0, 32.0)
+"""For how long a loop that fell behind keeps its priority once it has caught up: at first, and at most."""
 
 
 def run_behind(serve: Coroutine[object, object, None], is_behind: Callable[[], bool]) -> None:
@@ -34,15 +37,23 @@ def run_behind(serve: Coroutine[object, object, None], is_behind: Callable[[], b
             loop.stop()
 
     task.add_done_callback(lambda _: loop.stop())
+    stay = _STAY_SECONDS[0]
     try:
         while not task.done():
+            begin = time.monotonic()
             _run_last(loop, is_behind, stop)
             if not task.done():
-                _run_until_caught_up(loop, is_behind, stop)
+                stay = _next_stay(stay, time.monotonic() - begin)
+                _run_until_caught_up(loop, is_behind, stop, stay)
         task.result()
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+def _next_stay(stay: float, kept_up: float) -> float:
+    """Twice as long as the last one where it kept up for no longer than that: the machine is still busy."""
+    return min(2 * stay, _STAY_SECONDS[1]) if kept_up <= stay else _STAY_SECONDS[0]
 
 
 def _run_last(loop: asyncio.AbstractEventLoop, is_behind: Callable[[], bool], stop: Callable[[], None]) -> None:
@@ -60,10 +71,16 @@ def _run_last(loop: asyncio.AbstractEventLoop, is_behind: Callable[[], bool], st
 
 
 def _run_until_caught_up(
-    loop: asyncio.AbstractEventLoop, is_behind: Callable[[], bool], stop: Callable[[], None]
+    loop: asyncio.AbstractEventLoop, is_behind: Callable[[], bool], stop: Callable[[], None], stay: float
 ) -> None:
+    stay_until = time.monotonic() + stay
+
     def look() -> None:
+        nonlocal stay_until
+        now = time.monotonic()
         if is_behind():
+            stay_until = now + stay
+        if now < stay_until:
             loop.call_later(_LOOK_SECONDS, look)
         else:
             stop()

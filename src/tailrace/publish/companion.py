@@ -43,7 +43,7 @@ _ATTEMPT_SECONDS = 0.02
 _NICENESS = 5
 """While it is behind (`publish/behind.py`): a third of the weight of a process that logs; less could let a spool fill
 up on a machine that is always busy."""
-_BEHIND_SECONDS = 0.3
+_BEHIND_SECONDS = 0.2
 _SCAN_SECONDS = 0.1
 _OWNER_SECONDS = 0.05
 _NOTE_SECONDS = 0.2
