@@ -1,13 +1,11 @@
-import json
-
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.document import Document, collect
 from tailrace.document.intervals import Intervals
-from tailrace.document.parsed import Head, event_of, head, parse, parsed
+from tailrace.document.parsed import event_of, parse, parsed
 from tailrace.document.shape import Places
 from tailrace.document.view import render, view_of
 from tailrace.errors import DecodeError
@@ -63,58 +61,6 @@ def test_envelope_fields_of_a_newer_version_are_taken_as_decode_takes_them(envel
 def test_what_is_no_event_is_refused_with_an_error_that_says_so(value):
     with pytest.raises(DecodeError, match="not an event"):
         parse(value)
-
-
-_ENVELOPE = {
-    "id": "p-0",
-    "seq": 0,
-    "pid": "p",
-    "run": "r",
-    "workflow": "w",
-    "type": "log",
-    "ts": "t",
-    "n": 3,
-    "data": {},
-}
-_scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(), st.sampled_from(["\ud800", 10**400])
-)
-_values = st.recursive(
-    _scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.just("\ud800"), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@st.composite
-def hostile(draw):
-    """An envelope with values of other types, without some, with others, and at last with some bytes changed."""
-    fields = dict(_ENVELOPE)
-    for name in draw(st.lists(st.sampled_from([*_ENVELOPE, "agent", "extra", "newer", "\ud800"]), max_size=3)):
-        if draw(st.booleans()):
-            fields[name] = draw(_values)
-        else:
-            fields.pop(name, None)
-    text = json.dumps(fields, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
-    if draw(st.booleans()):
-        text = text[:-1] + b"," + json.dumps(dict([draw(st.sampled_from(list(_ENVELOPE.items())))])).encode()[1:]
-    for at, byte in draw(st.lists(st.tuples(st.integers(0, len(text) - 1), st.integers(0, 255)), max_size=2)):
-        text = text[:at] + bytes([byte]) + text[at + 1 :]
-    return text
-
-
-@settings(max_examples=300)
-@given(events().map(encode) | hostile())
-def test_a_head_is_what_parsing_would_give_and_is_refused_where_that_is(value):
-    try:
-        whole = parse(value)
-    except DecodeError:
-        with pytest.raises(DecodeError, match="not an event"):
-            head(value)
-        return
-    found = head(value)
-    for name in set(Head.__struct_fields__) - {"data"}:
-        assert getattr(found, name) == getattr(whole, name)
 
 
 @given(st.lists(st.integers(0, 12), min_size=1))

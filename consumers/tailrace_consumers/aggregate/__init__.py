@@ -26,7 +26,7 @@ from tailrace.bus import Partition, Received, Record
 from tailrace.bus.topics import Topics
 from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
-from tailrace.document.parsed import Head, Parsed, head, parse
+from tailrace.document.parsed import Parsed, parse
 from tailrace.document.view import view_of
 from tailrace.errors import DecodeError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION, Event, encode, types
@@ -83,7 +83,7 @@ class AggregateStage:
         source = _NOWHERE
         for record in records:
             try:
-                event = head(record.value)
+                event = parse(record.value)
             except DecodeError as error:
                 yield DeadLetter.unreadable(record, str(error))
                 continue
@@ -102,7 +102,7 @@ class AggregateStage:
         while self._held_bytes > self._settings.max_held_bytes:
             yield from self._forget_run(next(iter(self._runs)))
 
-    def _hear(self, key: RunKey, record: Received, event: Head | Parsed, now: float) -> Run:
+    def _hear(self, key: RunKey, record: Received, event: Parsed, now: float) -> Run:
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = Run()

@@ -36,29 +36,6 @@ class Parsed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False)
     """Envelope fields of a newer version; unset if there are none. Not a field on the wire, as in `Event`."""
 
 
-class _Object(msgspec.Struct, frozen=True, gc=False):
-    """A JSON object of which nothing is kept."""
-
-
-class Head(msgspec.Struct, kw_only=True, frozen=True, gc=False):
-    """What there is of an event beside its payload: half of what parsing it costs."""
-
-    id: str
-    seq: int
-    pid: str
-    run: str
-    workflow: str
-    type: str
-    ts: str
-    iteration: str = ""
-    interaction: str = ""
-    action: str = ""
-    agent: str = ""
-    n: int = -1
-    data: _Object = _Object()
-
-
-_heads = msgspec.json.Decoder(Head)
 _known = msgspec.json.Decoder(Parsed)
 _data = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
@@ -82,19 +59,6 @@ def parse(value: bytes) -> Parsed:
         return parsed(decode(value))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise DecodeError(f"not an event: {error}") from error
-
-
-def head(value: bytes) -> Head | Parsed:
-    """As `parse`, for who wants no payload yet. What this takes `parse` takes, too.
-
-    Raises:
-        DecodeError: as `parse`.
-    """
-    check(value)
-    try:
-        return _heads.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return parse(value)
 
 
 def parsed(event: Event) -> Parsed:

@@ -89,7 +89,7 @@ def add_tokens(totals: dict[str, float], value: Any) -> None:
     parts = value if isinstance(value, dict) else {"total": value}
     counted: float | None = None
     for name, number in parts.items():
-        if type(number) in _NUMBERS and -_LIMIT < number < _LIMIT:  # `is_number`, without a call for each
+        if is_number(number):
             totals[name] = totals.get(name, 0) + number
             # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
             counted = number if counted is None else counted + number
