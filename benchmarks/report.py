@@ -92,9 +92,8 @@ def peers_table(report: Report) -> str:
     """Each peer over the rounds, the cheapest call first."""
     found = over_rounds(report.rows)
     calls = {peer: figures for (mode, peer), figures in found.items() if mode == "call"}
-    floor = calls.get("floor", {}).get("wall_ns")
     lines = [
-        _peer_line(peer, figures, found.get(("loop", peer), {}), floor)
+        _peer_line(peer, figures, found.get(("loop", peer), {}))
         for peer, figures in sorted(calls.items(), key=lambda item: item[1]["wall_ns"])
     ]
     return table(_COLUMNS, lines)
@@ -123,6 +122,7 @@ def conditions(report: Report) -> str:
         f"{report.measured_at[:10]}, {on.cpu}, {on.cores} cores, {on.system}, Python {on.python}; "
         f"{plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process: "
         "of call, CPU and events/s the best one, of all else the median; "
+        "what is given in floors was taken in turns with the floor in the same process; "
         f"bursts of {plan.events:,} events of about 735 B, then {plan.rate:,}/s; "
         f"highest load average at a start {load:.1f}. {packages}."
     )
@@ -134,12 +134,12 @@ def footnotes(report: Report) -> list[str]:
     return [*failed, *(f"{peer}: left out, {why}" for peer, why in report.left_out.items())]
 
 
-def _peer_line(peer: str, call: Figures, loop: Figures, floor: float | None) -> list[str]:
+def _peer_line(peer: str, call: Figures, loop: Figures) -> list[str]:
     return [
         peer,
         PEERS[peer].sink if peer in PEERS else "",
         shown(call.get("wall_ns"), 1_000, 2),
-        shown(call.get("wall_ns"), floor, 1),
+        shown(call.get("wall_floors"), 1, 1),
         shown(call.get("total_cpu_ns"), 1_000, 2),
         shown(call.get("single_p999_ns"), 1_000, 0),
         shown(call.get("paced_p50_ns"), 1_000, 1),

@@ -1,4 +1,4 @@
-"""Mode `call`: a burst timed in batches, a burst timed call by call, and calls at a steady rate."""
+"""Mode `call`: a burst in batches, one call by call, calls at a steady rate, and a burst in turns with the floor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from benchmarks.measure import Figures
 from benchmarks.measure.caller import Caller, caller_of
 from benchmarks.measure.statistics import peak_mib, quantiles, resident_mib
+from benchmarks.measure.yardstick import Yardstick
 from benchmarks.peers import Peer
 from benchmarks.plan import Plan
 
@@ -24,10 +25,15 @@ async def measure(peer: Peer, plan: Plan) -> Figures:
     caller = caller_of(peer)
     await caller.batch(0, min(_WARM_UP, plan.events))
     await peer.flush()
+    floor = await Yardstick.opened(peer)
+    before_it = await floor.cpu_ns()
     found = await _burst(peer, caller, plan)
+    found |= _in_floors(found, (before_it + await floor.cpu_ns()) / 2)
     found |= await _single(peer, caller, plan)
     found |= await _paced(peer, caller, plan)
-    found["rss_mib"] = peak_mib() - before
+    found["rss_mib"] = peak_mib() - before  # before the floor keeps as much again
+    found["wall_floors"] = await floor.wall_floors(caller, plan.burst_seconds)
+    await peer.flush()
     await peer.close()
     return found
 
@@ -59,6 +65,10 @@ async def _burst(peer: Peer, caller: Caller, plan: Plan) -> Figures:
     if delivered is not None and arrived is not None:
         found["delivered_share"] = (arrived - delivered) / count
     return found
+
+
+def _in_floors(found: Figures, floor_ns: float) -> Figures:
+    return {f"{kind}_cpu_floors": found[f"{kind}_cpu_ns"] / floor_ns for kind in ("process", "total")}
 
 
 async def _single(peer: Peer, caller: Caller, plan: Plan) -> Figures:

@@ -16,6 +16,7 @@ from tailrace.config import Config
 from tailrace.errors import SpoolError
 from tailrace.event import payload, types, wire
 from tailrace.event.ids import Clock, new_producer_id, new_run_id
+from tailrace.event.payload import encode
 from tailrace.logger import Stats
 from tailrace.logger.chain import Rule
 from tailrace.logger.context import RunState, Scope
@@ -65,14 +66,18 @@ class Recorder:
         self.lowest_level = types.LEVELS[config.verbosity]
         """Log lines below it need not come here."""
         self._now = Clock().now
-        self._redact = self._redactor()
+        self._search, self._mask = self._redaction()
         self._max_body = config.spool.max_event_bytes - _ENVELOPE_ROOM
         """Bytes of a payload that leave any event below the limit."""
 
-    def _redactor(self) -> Callable[[bytes], bytes]:
+    def _redaction(self) -> tuple[Callable[[bytes], list[int]], Callable[[bytes, list[int]], bytes]]:
+        """What finds whether a payload may hold secrets, and what masks them."""
         from tailrace.event.redact import Redactor  # noqa: PLC0415 - compiles its patterns; importing tailrace stays quick
 
-        return Redactor(self.config.redact, self.warn).redact if self.config.redact.enabled else bytes
+        if not self.config.redact.enabled:
+            return (lambda _: []), (lambda body, _: body)
+        redactor = Redactor(self.config.redact, self.warn)
+        return redactor.search, redactor.mask
 
     def open_run(self, workflow: str, data: types.RunStart, agent: str = "", *, keep: bool = False) -> RunState:
         """Begin a run of the workflow and record that it began. `keep`: have its events in memory until it ends."""
@@ -111,9 +116,9 @@ class Recorder:
                 self._adopt(run)
             route = scope.route if scope.routed_for is producer else scope.route_for(producer)
             n, now, code = next(run.count), self._now(), types.CODES[type_]
-            body = payload.encode(data)
+            body = encode(data)
             try:
-                body = self._redact(body)
+                body = self._mask(body, found) if (found := self._search(body)) else body
             except Exception as error:  # noqa: BLE001 - what it holds is not known, so none of it goes on
                 body = self._withheld(error)
             if len(body) > self._max_body:
