@@ -72,7 +72,7 @@ def run(plan: Plan, names: Sequence[str], modes: Sequence[str], kafka: str = "")
 def _measured(directory: Path, plan: Plan, name: str, mode: str, number: int, kafka: str, http: str) -> Row:
     load = os.getloadavg()[0]
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=directory, prefix="peer-") as own:
+    with tempfile.TemporaryDirectory(dir=directory, prefix="peer-", ignore_cleanup_errors=True) as own:
         order = Order(peer=name, mode=mode, directory=own, kafka=kafka, http=http, plan=plan)
         try:
             if mode == "backlog":
