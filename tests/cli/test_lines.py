@@ -1,6 +1,8 @@
+import msgspec
 import pytest
 
-from tailrace.cli.lines import line, summary
+from tailrace.cli import wording
+from tailrace.cli.lines import line, plain, summary
 from tests.cli.story import Story, finished, hostile
 
 
@@ -17,6 +19,23 @@ def test_a_line_without_an_agent_leaves_it_out():
     assert shown(Story().add("run.end", {"final_status": "completed"}).events[0]).endswith(
         "run~1234abcd run.end completed"
     )
+
+
+@pytest.mark.parametrize("prefix", [False, True])
+def test_a_line_without_styles_says_the_same(prefix):
+    events = [
+        Story().add("action", {"action_name": "chat", "error": "x"}, agent="plan[red]ner\x1b").events[0],
+        Story().add("log", {"level": "INFO", "message": "a\nb" * 300}).events[0],
+    ]
+    for event in events:
+        assert plain(event, prefix=prefix) == line(event, prefix=prefix).plain != ""
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999Z", "not a time"])
+def test_a_time_that_no_calendar_has_is_shown_as_it_came(time):
+    event = msgspec.structs.replace(Story().add("log", {"message": "x"}).events[0], ts=time)
+    assert shown(event).startswith(f"{time} run~")
+    assert wording.local_time(time) == time
 
 
 @pytest.mark.parametrize(

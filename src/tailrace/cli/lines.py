@@ -16,17 +16,28 @@ _PAYLOAD_WIDTH = 200
 _data = msgspec.json.Decoder(dict[str, Any])
 
 
+_Piece = tuple[str, str]
+"""A text, safe for a terminal, and its style."""
+
+
 def line(event: Event, *, prefix: bool = False) -> Text:
     """`time run~last8 agent type summary`, safe for a terminal; with `prefix` the agent stands first, in brackets."""
-    shown = Text()
-    if prefix:
-        shown.append(f"[{agent_name(event)}] ", wording.agent_style(event.agent))
-    shown.append(wording.local_time(event.ts, "%H:%M:%S.%f")[:-3], "dim")
-    shown.append(f" run~{wording.short_id(event.run)}", "dim")
+    return Text.assemble(*_pieces(event, prefix=prefix))
+
+
+def plain(event: Event, *, prefix: bool = False) -> str:
+    """The same without styles, a fifth of the work."""
+    return "".join(text for text, _ in _pieces(event, prefix=prefix))
+
+
+def _pieces(event: Event, *, prefix: bool) -> list[_Piece]:
+    shown = [(f"[{agent_name(event)}] ", wording.agent_style(event.agent))] if prefix else []
+    shown.append((f"{wording.local_clock(event.ts)} run~{wording.short_id(event.run)}", "dim"))
     if event.agent and not prefix:
-        shown.append(f" {agent_name(event)}", wording.agent_style(event.agent))
-    shown.append(f" {wording.payload(event.type, _NAME_WIDTH)} ", "bold")
-    return shown.append(wording.payload(summary(event), _PAYLOAD_WIDTH), "red" if _failed(event) else "")
+        shown.append((f" {agent_name(event)}", wording.agent_style(event.agent)))
+    shown.append((f" {wording.payload(event.type, _NAME_WIDTH)} ", "bold"))
+    shown.append((wording.payload(summary(event), _PAYLOAD_WIDTH), "red" if _failed(event) else ""))
+    return shown
 
 
 def agent_name(event: Event) -> str:

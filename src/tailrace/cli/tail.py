@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from tailrace.bus import Batch, Start
 from tailrace.bus.topics import Topics
 from tailrace.cli.catch_up import catch_up
-from tailrace.cli.lines import agent_name, line, summary
+from tailrace.cli.lines import agent_name, line, plain, summary
 from tailrace.cli.output import flush, say, stdout, write_json
 from tailrace.cli.reading import batches, start_of
 from tailrace.config import Config, load
@@ -142,6 +142,6 @@ def _print(told: list[_Told], form: str, *, prefix: bool) -> None:
             sys.stdout.writelines(f"{name}{each}\n" for each in summary(event).split("\n"))
         elif console.is_terminal:
             console.print(line(event, prefix=prefix), soft_wrap=True)
-        else:  # the same text without rich's layout of it, which takes four times as long as all else
-            sys.stdout.write(f"{line(event, prefix=prefix).plain}\n")
+        else:
+            sys.stdout.write(f"{plain(event, prefix=prefix)}\n")
     flush()

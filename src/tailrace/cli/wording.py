@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,11 +26,23 @@ def short_id(run_id: str) -> str:
 
 
 def local_time(text: str | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
-    """An event's time in the local zone; the text itself where it is no time."""
-    seconds = parse_time(text) if text else None
-    if seconds is None:
-        return escape(text or "")
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime(form)
+    """An event's time in the local zone; the text itself where it is no time that a calendar has."""
+    moment = _local(text or "")
+    return escape(text or "") if moment is None else moment.strftime(form)
+
+
+def local_clock(text: str) -> str:
+    """An event's time of day in the local zone, to the millisecond; the text itself as above."""
+    moment = _local(text)
+    return escape(text) if moment is None else moment.isoformat(timespec="milliseconds")[11:]
+
+
+def _local(text: str) -> datetime | None:
+    seconds = parse_time(text)
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds)  # noqa: DTZ006 - local is meant
+    except (ValueError, OverflowError, OSError):  # in the first or the last year, or rounded beyond it
+        return None
 
 
 def age(text: str | None, now: float) -> str:
