@@ -18,6 +18,8 @@ class FlakyBus:
         self.down = False
         self.refuse = lambda record: False
         self.published = []
+        self.batches = []
+        """How many records each publish that went through had."""
 
     async def publish(self, records):
         if self.down:
@@ -27,6 +29,7 @@ class FlakyBus:
         if any(self.refuse(record) for record in records):
             raise BusError("a record is refused", retryable=False)
         self.published += records
+        self.batches.append(len(records))
         await self.inner.publish(records)
 
     def __getattr__(self, name):

@@ -251,6 +251,24 @@ async def test_what_comes_before_the_next_look_waits_for_it_however_quick_the_bu
             group.cancel_scope.cancel()
 
 
+async def test_what_one_look_finds_is_published_together_though_it_is_read_in_windows(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    append(spool, range(100))  # in four segments
+    await ship_all(shipper(spool, bus, config))
+    assert bus.batches == [100]
+
+
+async def test_a_look_reads_no_more_than_it_may_before_it_publishes(spool, prefix):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    append(spool, range(100))
+    pace = msgspec.structs.replace(BESIDE, look_bytes=4096, batch_bytes=1)
+    await ship_all(shipper(spool, bus, config, pace=pace))
+    assert numbers(bus.published) == [*range(100)]
+    assert max(bus.batches) < 50
+
+
 async def test_a_shipper_has_caught_up_when_nothing_was_left_to_read(spool, prefix, monkeypatch):
     now = 1_000.0
     monkeypatch.setattr("tailrace.publish.shipper.time.monotonic", lambda: now)

@@ -47,8 +47,8 @@ class KeepingBus:
         self.on_publish = on_publish
 
     async def publish(self, records):
-        await anyio.lowlevel.checkpoint()
         self.on_publish()
+        await anyio.lowlevel.checkpoint()
         self.records += records
 
     async def topics(self, _prefix):
@@ -310,7 +310,7 @@ async def test_two_sweepers_at_once_ship_each_orphan_once(root, config):
 
 
 async def test_a_sweep_that_ends_half_way_is_completed_by_the_next(root, config):
-    directory = orphan(root, range(5000), segment_bytes=65536)
+    directory = orphan(root, range(120_000), segment_bytes=65536)
     bus = KeepingBus()
     with anyio.CancelScope() as scope:
         bus.on_publish = lambda: scope.cancel() if len(bus.records) > 2000 else None
@@ -318,7 +318,7 @@ async def test_a_sweep_that_ends_half_way_is_completed_by_the_next(root, config)
     assert len(bus.records) > 2000
     assert directory.path.exists()
     await swept(config, bus)
-    assert set(bus.values) == set(range(5000))
+    assert set(bus.values) == set(range(120_000))
     assert list(root.iterdir()) == []
 
 

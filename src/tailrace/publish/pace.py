@@ -12,6 +12,8 @@ class Pace(msgspec.Struct, frozen=True):
 
     window_bytes: int
     """Read and taken apart at once."""
+    look_bytes: int
+    """Read at one look, of several windows, before any of it is handed to the bus: small batches cost."""
     batch_bytes: int
     """Handed to the bus at once, of one topic."""
     memory_bytes: int
@@ -25,8 +27,8 @@ class Pace(msgspec.Struct, frozen=True):
     away for as long as a thread needs to wake up. 0: nobody waits."""
 
 
-BESIDE = Pace(WINDOW, 256 << 10, 4 << 20, 0.05, 0.05, 0.00002)
+BESIDE = Pace(WINDOW, 256 << 10, 256 << 10, 4 << 20, 0.05, 0.05, 0.00002)
 """In the program's process: few looks and short turns, for each turn may delay a call or an event loop."""
 
-ALONE = Pace(256 << 10, 3_300_000, 16 << 20, 0.01, 0.1, 0.0)
+ALONE = Pace(256 << 10, 256 << 10, 3_300_000, 16 << 20, 0.01, 0.1, 0.0)
 """In a process that does nothing else. With what was read last, a publish fills four batches for Kafka."""

@@ -162,18 +162,21 @@ class Shipper:
 
     def _step(self, group: TaskGroup, *, final: bool) -> bool:
         """Hand what was appended to the lanes, and let go of what is acknowledged. Whether there was anything."""
-        window = self._look(final=final)
-        if window is not None:
+        window, before = self._look(final=final), self._held
+        found = window is not None
+        while window is not None:
             self._end_turn()
             self._hand_out(group, window)
             self._end_turn()
-        if self._moved or window is None:
+            is_more = self._look_at == 0.0 and self._held - before < self._pace.look_bytes
+            window = self._look(final=final) if is_more else None
+        if self._moved or not found:
             self._moved = False
             self.looked = time.monotonic()
             self.tail.settle(final=final)
             self.position = self.tail.position()
             self._on_progress()
-        return window is not None
+        return found
 
     def _look(self, *, final: bool) -> Window | None:
         """What was appended, if it is time to read it."""

@@ -212,6 +212,10 @@ class Spool:
             if number == self._number:
                 return number, place
 
+    def mapped(self, number: int) -> mmap.mmap | None:
+        """The segment in use, which is read without a system call; None for any other."""
+        return self._map if self._number == number else None
+
     def has_aside(self) -> bool:
         """Whether signal handlers ever had to write aside."""
         return self._aside.tell() > 0

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -25,6 +25,10 @@ _ANY_BYTES = 64
 """No frame has so many zeros in a row: its body is JSON."""
 SETTLE_SECONDS = 1.0
 """A closed segment is deleted this long after it was seen closed: an append that began before the swap has landed."""
+
+
+_Read = Callable[[int, int], bytes]
+"""(offset, size) -> the bytes of a segment, fewer at its end."""
 
 
 class Window:
@@ -210,25 +214,28 @@ class Tail:
         return len(self._segments) > before
 
     def _read_segment(self, segment: _Segment, *, complete: bool) -> Window | None:
+        mapped = self._writer.mapped(segment.number) if self._writer is not None else None
+        if mapped is not None:
+            return self._read_from(lambda offset, size: mapped[offset : offset + size], segment, complete=complete)
         try:
             fd = files.open_to_read(self.directory.segment(segment.number))
         except FileNotFoundError:
             return None
         try:
-            return self._read_from(fd, segment, complete=complete)
+            return self._read_from(lambda offset, size: os.pread(fd, size, offset), segment, complete=complete)
         finally:
             os.close(fd)
 
-    def _read_from(self, fd: int, segment: _Segment, *, complete: bool) -> Window | None:
-        if self._guest and not any(os.pread(fd, len(MAGIC), segment.offset)):
+    def _read_from(self, read: _Read, segment: _Segment, *, complete: bool) -> Window | None:
+        if self._guest and not any(read(segment.offset, len(MAGIC))):
             return None  # nothing, and more may come, for as long as the producer leaves the segment here
         whole = self._whole_upto(segment)
         size = self._window
-        if self._guest and not _is_written(fd, segment.offset + size):
+        if self._guest and not _is_written(read, segment.offset + size):
             size //= _FEW
         while True:
-            is_whole = bool(whole) or (self._guest and _is_written(fd, segment.offset + size))
-            buffer = os.pread(fd, min(size, whole - segment.offset) if whole else size, segment.offset)
+            is_whole = bool(whole) or (self._guest and _is_written(read, segment.offset + size))
+            buffer = read(segment.offset, min(size, whole - segment.offset) if whole else size)
             parsed = parse(buffer, segment.offset, final=False, verify=not is_whole)
             behind = buffer[parsed.consumed : parsed.consumed + len(MAGIC)]
             if parsed.rows or len(buffer) < size or not any(behind):
@@ -304,9 +311,9 @@ class Tail:
         self._cursor_at = time.monotonic()
 
 
-def _is_written(fd: int, offset: int) -> bool:
+def _is_written(read: _Read, offset: int) -> bool:
     """Whether a living producer has come so far: then every frame that ends before was whole.
 
     They are written one after the other.
     """
-    return any(os.pread(fd, _ANY_BYTES, offset))
+    return any(read(offset, _ANY_BYTES))
