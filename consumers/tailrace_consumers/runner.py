@@ -16,6 +16,7 @@ import anyio
 import msgspec
 
 from tailrace.bus import UNBOUNDED, Batch, Partition, Received, Subscription
+from tailrace.bus.gathering import rest_after
 from tailrace.consumer import Progress
 from tailrace.errors import BusError, TailraceError
 from tailrace_consumers.dead_letters import DeadLetter, DeadLetters, Quota
@@ -83,6 +84,8 @@ class Runner(Generic[Item]):
         self._positions: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
         self._commit_at = 0.0
+        self._rest = 0.0
+        """Seconds to let records gather before the next batch is read."""
         self._quota = Quota(max_dead_per_minute)
         self._stopping = False
         self._scope = anyio.CancelScope()
@@ -122,6 +125,7 @@ class Runner(Generic[Item]):
             subscription = await self._connect(connect)
             while subscription and not self._stopping and not caught_up:
                 batch = await self._receive(subscription, wait=wait)
+                came = time.monotonic()
                 self._note_turn(active=subscription.active)
                 if until == "caught_up" and not subscription.active:
                     if await self.measure_lag() == 0 or anyio.current_time() >= patient_until:
@@ -139,6 +143,7 @@ class Runner(Generic[Item]):
                         " again, with a higher consume.max_dead_per_minute"
                     )
                 caught_up = until == "caught_up" and batch.caught_up
+                self._rest = rest_after(batch, time.monotonic() - came) if until == "cancelled" else 0.0
             if subscription:
                 await self._write(self._stage.finish(self._clock(), caught_up=caught_up))
                 await self._commit(subscription)
@@ -150,6 +155,7 @@ class Runner(Generic[Item]):
 
     async def _receive(self, subscription: Subscription, wait: float) -> Batch:
         with anyio.CancelScope() as self._reading:
+            await anyio.sleep(self._rest)
             limits = {"max_records": self._max_records, "max_bytes": self._max_bytes}
             return await self._retry("reading", lambda: subscription.receive(**limits, wait=wait))
         return Batch()  # stopped while it waited

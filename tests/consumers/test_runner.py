@@ -271,6 +271,28 @@ async def test_a_stop_writes_and_commits_what_is_kept():
     assert await bench.runner.measure_lag() == 0
 
 
+async def test_records_may_gather_after_a_small_batch_and_a_stop_ends_that_wait_too(monkeypatch):
+    monkeypatch.setattr("tailrace_consumers.runner.rest_after", lambda batch, took: 3_600.0 if batch.records else 0.0)
+    bench = Bench(Echo(), world=filled([b"1"]))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.run, "cancelled")
+            await anyio.wait_all_tasks_blocked()
+            bench.world.append([Record(EVENTS, b"k", b"2")])
+            await anyio.wait_all_tasks_blocked()
+            assert bench.written() == [b"1"]
+            bench.runner.stop()
+    assert bench.written() == [b"1", b"finished"]
+
+
+async def test_until_caught_up_nothing_is_waited_for(monkeypatch):
+    monkeypatch.setattr("tailrace_consumers.runner.rest_after", lambda batch, took: 3_600.0)
+    bench = Bench(Echo(), world=filled([b"%d" % number for number in range(120)]))
+    with anyio.fail_after(20):
+        await bench.run()
+    assert len(bench.written()) == 121
+
+
 async def test_a_stop_ends_the_wait_for_a_bus_that_is_away():
     bench = Bench(Echo(), sleep=anyio.sleep)
 

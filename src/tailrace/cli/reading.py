@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 
+import anyio
+
 from tailrace.bus import Batch, Bus, Start
+from tailrace.bus.gathering import rest_after
 from tailrace.event.ids import parse_time
 from tailrace.store.grammar import parse
 
@@ -32,6 +35,9 @@ async def batches(bus: Bus, *topics: str, start: Start, follow: bool = False) ->
     async with bus.subscribe(*topics, start=start) as subscription:
         while True:
             batch = await subscription.receive(wait=_WAIT if follow else _LAST_WAIT)
+            came = time.monotonic()
             yield batch
             if batch.caught_up and not follow:
                 return
+            if follow:
+                await anyio.sleep(rest_after(batch, time.monotonic() - came))

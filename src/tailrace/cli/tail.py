@@ -134,13 +134,14 @@ def _decoded(batch: Batch) -> Iterable[_Told]:
 
 def _print(told: list[_Told], form: str, *, prefix: bool) -> None:
     console = stdout()
+    is_terminal = console.is_terminal  # it looks into the environment: once, not for each line
     for event, value in told:
         if form == "json":
             write_json(msgspec.json.format(value, indent=-1) if b"\n" in value else value)
         elif form == "raw" and not sys.stdout.isatty():
             name = f"[{agent_name(event)}] " if prefix else ""
             sys.stdout.writelines(f"{name}{each}\n" for each in summary(event).split("\n"))
-        elif console.is_terminal:
+        elif is_terminal:
             console.print(line(event, prefix=prefix), soft_wrap=True)
         else:
             sys.stdout.write(f"{plain(event, prefix=prefix)}\n")

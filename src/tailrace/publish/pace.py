@@ -30,5 +30,5 @@ class Pace(msgspec.Struct, frozen=True):
 BESIDE = Pace(WINDOW, 256 << 10, 256 << 10, 4 << 20, 0.05, 0.05, 0.00002)
 """In the program's process: few looks and short turns, for each turn may delay a call or an event loop."""
 
-ALONE = Pace(256 << 10, 256 << 10, 3_300_000, 16 << 20, 0.01, 0.1, 0.0)
+ALONE = Pace(256 << 10, 256 << 10, 3_300_000, 16 << 20, 0.03, 0.1, 0.0)
 """In a process that does nothing else. With what was read last, a publish fills four batches for Kafka."""
