@@ -30,7 +30,7 @@ from tailrace.spool.tail import Tail, Window
 
 _BACKOFF_SECONDS = (0.1, 5.0)
 _PATIENCE = 1.25
-"""How much longer each wait in vain is than the one before: from 10 to 100 ms within half a second."""
+"""How much longer each wait in vain is than the one before: from 30 to 100 ms within half a second."""
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
 _random = random.Random()  # noqa: S311 - jitter
