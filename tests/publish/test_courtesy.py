@@ -80,3 +80,14 @@ def test_who_flushes_is_not_kept_waiting_until_that_is_shipped(spool, at):
     append(spool, 2)
     at(100.1)
     assert courtesy.is_due(wanted)
+
+
+def test_shipping_takes_its_time_while_nobody_waits_and_little_is_behind(spool, at):
+    courtesy = Courtesy(spool)
+    append(spool, 1)
+    assert courtesy.may_rest((0, 0))
+    courtesy.hurry()
+    assert not courtesy.may_rest((0, 0))
+    assert courtesy.may_rest(spool.written())
+    append(spool, 8)
+    assert not courtesy.may_rest((0, 0))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import anyio
 import msgspec
@@ -267,6 +268,19 @@ async def test_a_look_reads_no_more_than_it_may_before_it_publishes(spool, prefi
     await ship_all(shipper(spool, bus, config, pace=pace))
     assert numbers(bus.published) == [*range(100)]
     assert max(bus.batches) < 50
+
+
+@pytest.mark.parametrize("may_rest", [True, False])
+async def test_beside_a_program_it_rests_longer_than_it_works_unless_it_is_urgent(spool, prefix, monkeypatch, may_rest):
+    slept = []
+    monkeypatch.setattr("tailrace.publish.shipper.time.sleep", slept.append)
+    config = memory_config(prefix)
+    courtesy = SimpleNamespace(may_rest=lambda _: may_rest, is_due=lambda _: False)
+    append(spool, range(100))
+    await ship_all(shipper(spool, FlakyBus(config), config, courtesy=courtesy))
+    assert len(slept) >= 8  # four windows, read and handed out
+    assert (max(slept) > 2 * BESIDE.turn_seconds) == may_rest
+    assert min(slept) >= BESIDE.turn_seconds
 
 
 async def test_a_shipper_has_caught_up_when_nothing_was_left_to_read(spool, prefix, monkeypatch):

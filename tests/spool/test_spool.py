@@ -12,6 +12,7 @@ import pytest
 
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
+from tailrace.spool import files
 from tailrace.spool.append import Spool, SpoolFullError
 from tailrace.spool.cursor import read_cursor
 from tailrace.spool.directory import SpoolDirectory, all_in, inspect
@@ -60,6 +61,30 @@ def test_what_was_appended_is_read_in_order_across_segments(root):
     assert len(spool.directory.segments()) > 5
     assert seqs(read_all(Tail(spool.directory))) == list(range(500))
     spool.release()
+
+
+def test_a_segment_that_was_read_to_its_end_is_not_opened_again(root, monkeypatch):
+    spool = spool_in(root, segment_bytes=4096)
+    append(spool, 0, 500)
+    segments = len(spool.directory.segments())
+    opened = []
+    monkeypatch.setattr(
+        files, "open_to_read", lambda path, real=files.open_to_read: opened.append(path.name) or real(path)
+    )
+    tail = Tail(spool.directory)
+    assert seqs(read_all(tail)) == list(range(500))
+    # What it holds, whether there is more, how far it is filled, and what is behind that.
+    assert all(opened.count(name) <= 5 for name in opened)
+    assert len(set(opened)) >= segments
+
+
+def test_a_writer_s_own_segment_is_read_without_a_file(root, monkeypatch):
+    spool = spool_in(root)
+    append(spool, 0, 50)
+    opened = []
+    monkeypatch.setattr(files, "open_to_read", lambda path, real=files.open_to_read: opened.append(path) or real(path))
+    assert seqs(read_all(Tail(spool.directory, spool), final=False)) == list(range(50))
+    assert spool.directory.segment(1) not in opened
 
 
 def test_a_reader_beside_the_writer_sees_each_frame_once(root):

@@ -9,6 +9,7 @@ from tailrace.spool.append import Spool
 _BURST_BYTES = 10 << 20
 """A second, appended: beyond it a program does little else than log."""
 _BEHIND_BYTES = 32 << 20
+_LITTLE_BYTES = 8 << 20
 
 
 class Courtesy:
@@ -27,6 +28,11 @@ class Courtesy:
     def hurry(self) -> None:
         """Somebody waits for what has been appended by now."""
         self._wanted = self._spool.appended()
+
+    def may_rest(self, shipped: tuple[int, int]) -> bool:
+        """Whether shipping may take its time: nobody waits for it, and little is behind."""
+        done = self._spool.appended(shipped)
+        return done >= self._wanted and self._spool.appended() - done < _LITTLE_BYTES
 
     def is_due(self, shipped: tuple[int, int]) -> bool:
         """Whether to wait now. `shipped`: up to where the bus has everything."""

@@ -23,8 +23,8 @@ class Pace(msgspec.Struct, frozen=True):
     idle_seconds: float
     """The same once nothing came for a while: each wait is longer than the one before, up to this."""
     turn_seconds: float
-    """Of sleep after reading a window and after handing it out: whoever waits for the GIL gets it only if it is given
-    away for as long as a thread needs to wake up. 0: nobody waits."""
+    """Of sleep after reading a window and after handing it out, at least: whoever waits for the GIL gets it only if it
+    is given away for as long as a thread needs to wake up. 0: nobody waits."""
 
 
 BESIDE = Pace(WINDOW, 256 << 10, 256 << 10, 4 << 20, 0.05, 0.05, 0.00002)

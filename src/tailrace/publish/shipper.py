@@ -31,6 +31,7 @@ from tailrace.spool.tail import Tail, Window
 _BACKOFF_SECONDS = (0.1, 5.0)
 _PATIENCE = 1.25
 """How much longer each wait in vain is than the one before: from 30 to 100 ms within half a second."""
+_REST = 2.0
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
 _random = random.Random()  # noqa: S311 - jitter
@@ -162,12 +163,13 @@ class Shipper:
 
     def _step(self, group: TaskGroup, *, final: bool) -> bool:
         """Hand what was appended to the lanes, and let go of what is acknowledged. Whether there was anything."""
-        window, before = self._look(final=final), self._held
+        begun, before = time.monotonic(), self._held
+        window = self._look(final=final)
         found = window is not None
         while window is not None:
-            self._end_turn()
+            begun = self._end_turn(begun)
             self._hand_out(group, window)
-            self._end_turn()
+            begun = self._end_turn(begun)
             is_more = self._look_at == 0.0 and self._held - before < self._pace.look_bytes
             window = self._look(final=final) if is_more else None
         if self._moved or not found:
@@ -198,10 +200,16 @@ class Shipper:
     def _longer_wait(self) -> float:
         return min(self._wait * _PATIENCE, self._pace.idle_seconds)
 
-    def _end_turn(self) -> None:
-        """Where other threads wait for the GIL, give it away."""
-        if self._pace.turn_seconds:
-            time.sleep(self._pace.turn_seconds)
+    def _end_turn(self, begun: float) -> float:
+        """Where other threads wait for the GIL, give it away: for twice as long as it was held, unless it is urgent.
+
+        Gives when the next turn begins.
+        """
+        least = self._pace.turn_seconds
+        if least:
+            is_urgent = self._courtesy is not None and not self._courtesy.may_rest(self.position)
+            time.sleep(least if is_urgent else max(least, _REST * (time.monotonic() - begun)))
+        return time.monotonic()
 
     def _hand_out(self, group: TaskGroup, window: Window) -> None:
         parts: dict[str, _Part] = {}

@@ -241,8 +241,9 @@ class Tail:
             if parsed.rows or len(buffer) < size or not any(behind):
                 break
             size *= 2  # one frame larger than the window, or damage as large
-        if not parsed.rows and complete and buffer:
-            parsed = self._rest(segment)
+        if not parsed.rows and complete:
+            parsed = self._rest(segment) if buffer else parsed
+            segment.end = None if self._guest else segment.offset + parsed.consumed  # not to be opened again
         self._saw_more = segment is not self._segments[-1] or any(behind) or len(behind) < len(MAGIC)
         return self._taken(segment, parsed)
 
