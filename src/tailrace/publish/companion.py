@@ -26,7 +26,7 @@ from tailrace.config import Config
 from tailrace.errors import TailraceError
 from tailrace.publish.behind import run_behind
 from tailrace.publish.launch import Order, lock_of
-from tailrace.publish.pace import ALONE
+from tailrace.publish.pace import ALONE, GENTLE
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
 from tailrace.publish.sweep import publish_lost, sweep
@@ -179,7 +179,7 @@ class Companion:
     async def _sweep(self) -> None:
         while True:
             self._sweeping_at = time.monotonic()
-            await sweep(self._config, self._bus, ALONE)
+            await sweep(self._config, self._bus, GENTLE)
             self._sweeping_at = math.inf
             await anyio.sleep(_SWEEP_SECONDS)
 

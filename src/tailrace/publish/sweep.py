@@ -13,7 +13,7 @@ from tailrace.errors import SpoolError
 from tailrace.event import Event, encode, types
 from tailrace.event.ids import new_producer_id, time_text
 from tailrace.publish import ShipReport
-from tailrace.publish.pace import BESIDE, Pace
+from tailrace.publish.pace import GENTLE, Pace
 from tailrace.publish.records import record_of
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
@@ -25,7 +25,7 @@ from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import SETTLE_SECONDS, Tail
 
 
-async def sweep(config: Config, bus: Bus, pace: Pace = BESIDE) -> ShipReport:
+async def sweep(config: Config, bus: Bus, pace: Pace = GENTLE) -> ShipReport:
     """See `tailrace.publish.ship`."""
     report = ShipReport()
     try:
