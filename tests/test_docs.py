@@ -199,11 +199,13 @@ def test_the_subscriber_receives_every_event_of_a_run(kafka_url, prefix):
         program = program.replace(written, here)
     seen = []
     with start(program) as process:
-        for line in process.stdout:
-            seen.append(line.split()[2])
-            if seen[-1] == "run.end":
-                break
-        process.kill()
+        try:
+            for line in process.stdout:
+                seen.append(line.split()[2])
+                if seen[-1] == "run.end":
+                    break
+        finally:
+            process.kill()
     nodes = ["interaction.start", "action.start", "action.end", "action", "interaction.end"]
     assert seen == ["run.start", *nodes, "log", "run.end"]
 

@@ -309,3 +309,30 @@ async def test_a_process_that_ends_at_once_is_shipped_all_the_same():
         run(BEGIN + "log.info('another')\nflush()")
     await until(lambda: spools() == [])
     assert "a word" in {msgspec.json.decode(event.data).get("message") for event in accepted((await events())[0])}
+
+
+def test_a_companion_that_does_not_get_its_first_turn_is_behind(monkeypatch):
+    monkeypatch.setattr("tailrace.publish.companion.time.monotonic", lambda: 100.0)
+    one = Companion(load({}), "abc", SimpleNamespace())
+    monkeypatch.setattr("tailrace.publish.companion.time.monotonic", lambda: 100.1)
+    assert not one.is_behind()
+    monkeypatch.setattr("tailrace.publish.companion.time.monotonic", lambda: 100.3)
+    assert one.is_behind()
+
+
+@pytest.mark.anyio
+async def test_a_companion_that_had_to_wait_for_its_first_turn_takes_up_what_is_there_all_the_same(
+    tmp_path, prefix, monkeypatch
+):
+    config = load({"bus": f"memory:{prefix}", "home": str(tmp_path)})
+    bus = open_bus(config)
+    one = Companion(config, "abc", bus)
+    taken = []
+    monkeypatch.setattr(one, "_take_up", lambda group: taken.append(True))
+    now = time.monotonic()
+    # A machine that was busy for a minute, after which the companion is told to end.
+    monkeypatch.setattr("tailrace.publish.companion.time.monotonic", lambda: now + 60.0)
+    one.stop()
+    with anyio.fail_after(20):
+        await one.serve()
+    assert taken == [True]

@@ -114,14 +114,20 @@ class Companion:
         self._told_to_stop = False
         self._sweeping_at = math.inf
         """When the sweep that is under way began."""
+        self._scan_at = time.monotonic()
+        """When spools are looked for next: long ago where the loop does not get to run, or has not begun yet."""
 
     async def serve(self) -> None:
         """Returns when nobody needs it any more."""
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._sweep)
-                while not self._is_done():
+                self._busy_at = self._alive_at = time.monotonic()  # it may have waited long for its first turn
+                while True:
                     self._take_up(group)
+                    if self._is_done():
+                        break
+                    self._scan_at = time.monotonic() + _SCAN_SECONDS
                     await anyio.sleep(_SCAN_SECONDS)
                 group.cancel_scope.cancel()
         finally:
@@ -134,7 +140,8 @@ class Companion:
 
     def is_behind(self) -> bool:
         """Whether for some time a spool held more than was read of it, or nobody came to look. Any thread."""
-        oldest = min([self._sweeping_at, *[served.caught_up_at() for served in list(self._served.values())]])
+        caught_up = [served.caught_up_at() for served in list(self._served.values())]
+        oldest = min([self._scan_at, self._sweeping_at, *caught_up])
         return time.monotonic() - oldest >= _BEHIND_SECONDS
 
     def _is_done(self) -> bool:
