@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -312,3 +313,12 @@ async def test_a_full_memory_is_waited_for_ever_longer_and_read_into_as_soon_as_
     append(spool, [1])
     assert one._look(final=False) is not None
     assert one._wait == 1.0
+
+
+async def test_a_rest_is_short_however_long_the_process_was_stopped_in_its_turn(spool, prefix, monkeypatch):
+    slept = []
+    monkeypatch.setattr("tailrace.publish.shipper.time.sleep", slept.append)
+    config = memory_config(prefix)
+    one = shipper(spool, FlakyBus(config), config)
+    one._end_turn(time.monotonic() - 3_600.0)
+    assert slept == [0.01]

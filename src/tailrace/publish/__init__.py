@@ -37,6 +37,7 @@ async def ship(config: Config, bus: Bus) -> ShipReport:
     `producer.lost` event, which shows the run as abandoned. Safe to run at any time, from several processes.
     Errors are reported, not raised; what they kept from being shipped stays on the spool.
     """
+    from tailrace.publish.pace import ALONE  # noqa: PLC0415 - see above
     from tailrace.publish.sweep import sweep  # noqa: PLC0415 - see above
 
-    return await sweep(config, bus)
+    return await sweep(config, bus, ALONE)  # somebody waits for it

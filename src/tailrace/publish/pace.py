@@ -34,5 +34,5 @@ ALONE = Pace(256 << 10, 256 << 10, 3_300_000, 16 << 20, 0.03, 0.1, 0.0)
 """In a process that does nothing else. With what was read last, a publish fills four batches for Kafka."""
 
 GENTLE = Pace(WINDOW, 64 << 10, 64 << 10, 1 << 20, 0.05, 0.05, 0.001)
-"""For what dead processes left, which nobody waits for, wherever it is shipped: what goes out at once is little, and is
+"""For what dead processes left and others find, which nobody waits for: what goes out at once is little, and is
 followed by as much rest for a database or a broker on this machine."""

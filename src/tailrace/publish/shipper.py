@@ -32,6 +32,8 @@ _BACKOFF_SECONDS = (0.1, 5.0)
 _PATIENCE = 1.25
 """How much longer each wait in vain is than the one before: from 30 to 100 ms within half a second."""
 _REST = 2.0
+_LONGEST_REST = 0.01
+"""Seconds, however long a turn took: the process may have been stopped in it."""
 _SPOOL = ""
 """Among the troubles of topics, that of reading the spool."""
 _random = random.Random()  # noqa: S311 - jitter
@@ -208,7 +210,8 @@ class Shipper:
         least = self._pace.turn_seconds
         if least:
             is_urgent = self._courtesy is not None and not self._courtesy.may_rest(self.position)
-            time.sleep(least if is_urgent else max(least, _REST * (time.monotonic() - begun)))
+            rest = min(_REST * (time.monotonic() - begun), _LONGEST_REST)
+            time.sleep(least if is_urgent else max(least, rest))
         return time.monotonic()
 
     def _hand_out(self, group: TaskGroup, window: Window) -> None:
