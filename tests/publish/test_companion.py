@@ -336,3 +336,19 @@ async def test_a_companion_that_had_to_wait_for_its_first_turn_takes_up_what_is_
     with anyio.fail_after(20):
         await one.serve()
     assert taken == [True]
+
+
+@pytest.mark.parametrize(("waited", "is_done"), [(0.0, False), (2.9, False), (3.0, True)])
+def test_a_companion_that_is_told_to_end_ships_what_the_last_producer_left_but_not_for_ever(
+    monkeypatch, waited, is_done
+):
+    monkeypatch.setattr("tailrace.publish.companion.time.monotonic", lambda: 100.0)
+    one = Companion(load({}), "abc", SimpleNamespace())
+    one._served["p1"] = served = SimpleNamespace(is_live=True)
+    one.stop()
+    assert not one._is_done()
+    served.is_live = False
+    monkeypatch.setattr("tailrace.publish.companion.time.monotonic", lambda: 100.0 + waited)
+    assert one._is_done() is is_done
+    one._served.clear()
+    assert one._is_done()

@@ -29,7 +29,8 @@ SWEEPER = """
 import sys, anyio
 from pathlib import Path
 from tailrace.config import load
-from tailrace.publish import ship, sweep
+from tailrace.publish import sweep
+from tailrace.publish.pace import GENTLE
 from tailrace.registry import open_bus
 wanted, left = sys.argv[1], [int(sys.argv[2])]
 def pass_by(moment):
@@ -53,7 +54,7 @@ async def main():
     Path.unlink = before(Path.unlink, lambda path, *_: path.name)
     Path.rmdir = before(Path.rmdir, lambda path: "directory")
     sweep.publish_lost = before(sweep.publish_lost, lambda *_: "lost")
-    await ship(config, bus)
+    await sweep.sweep(config, bus, GENTLE)  # as publishers do beside their work: in many small publishes
 anyio.run(main)
 """
 DELETED = ["segment-00000001.frames", "segment-00000009.frames", "aside", "runs", "cursor", "about.json"]

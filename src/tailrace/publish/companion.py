@@ -51,6 +51,8 @@ _NOTE_SECONDS = 0.2
 _SWEEP_SECONDS = 30.0
 _LINGER_SECONDS = 5.0
 """For the next process of a script that starts many."""
+_STOPPED_SECONDS = 3.0
+"""Once it is told to end, for what the last live producer left."""
 _FORSAKEN_SECONDS = 15.0
 """Without a live producer, for a bus that is away. What is then left waits for the next process or `tailrace ship`,
 which may know better where the bus is."""
@@ -135,7 +137,7 @@ class Companion:
                 await self._bus.aclose()
 
     def stop(self) -> None:
-        """End with the last live producer: they are told to end, too, and may have last words. Any thread."""
+        """End after the last live producer: they are told to end, too, and may have last words. Any thread."""
         self._told_to_stop = True
 
     def is_behind(self) -> bool:
@@ -152,7 +154,7 @@ class Companion:
             self._alive_at = now
             return False
         if self._told_to_stop:
-            return True
+            return not self._served or now - self._alive_at >= _STOPPED_SECONDS
         return now - self._busy_at >= _LINGER_SECONDS or now - self._alive_at >= _FORSAKEN_SECONDS
 
     def _take_up(self, group: TaskGroup) -> None:
