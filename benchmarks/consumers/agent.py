@@ -1,7 +1,7 @@
-"""The agent whose events are waited for: `python -m benchmarks.consumers.agent RATE SECONDS OPEN EVENTS_A_RUN`.
+"""The agent whose events are waited for: `python -m benchmarks.consumers.agent RATE WARM SECONDS OPEN EVENTS_A_RUN`.
 
-It logs runs, `OPEN` of them at a time, at an even `RATE` of calls a second in all: for 10 s, and a line on its stdin
-later for `SECONDS`. Each call carries the wall clock's nanoseconds of the moment before it. It tells on stdout, in
+It logs runs, `OPEN` of them at a time, at an even `RATE` of calls a second in all: for `WARM` seconds, and a
+line on its stdin later for `SECONDS`. Each call carries the wall clock's nanoseconds of the moment before it. It tells on stdout, in
 lines of JSON, the id of each run that begins, and after each of the two all of them: run id -> these times, in the
 order of the calls.
 """
@@ -17,7 +17,6 @@ import tailrace
 from benchmarks.payloads import MASK, payloads
 
 WORKFLOW, AGENT = "latency", "researcher"
-WARM_SECONDS = 10
 BEFORE_CALLS = 2
 """Events of a run before its first call: its start and the turn's."""
 
@@ -69,8 +68,8 @@ payloads_of_process = payloads()
 
 
 async def main() -> None:
-    rate, seconds, open_at_once, calls_a_run = map(int, sys.argv[1:])
-    _tell(await log_runs(rate, WARM_SECONDS, open_at_once, calls_a_run))
+    rate, warm, seconds, open_at_once, calls_a_run = map(int, sys.argv[1:])
+    _tell(await log_runs(rate, warm, open_at_once, calls_a_run))
     await asyncio.to_thread(sys.stdin.readline)
     _tell(await log_runs(rate, seconds, open_at_once, calls_a_run))
     await asyncio.to_thread(sys.stdin.readline)  # its clean exit ships nothing that was not shipped

@@ -20,6 +20,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Events of one run."""
     latency_seconds: int = 45
     """For which an agent logs 1,000 events a second, each of which is waited for."""
+    warm_seconds: int = 90
+    """For which it does the same before, while the search server has most of its code compiled."""
     quick: bool = False
     """Too short to be published."""
 
@@ -32,6 +34,7 @@ QUICK = Plan(
     small_runs=2_000,
     long_run=20_000,
     latency_seconds=8,
+    warm_seconds=10,
     quick=True,
 )
 
@@ -56,6 +59,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Topics of the job, for those who do not know tailrace's names."""
     events: int
     """On the topics that are read."""
+    warm_seconds: int = 0
+    """Of logging before what is measured; see `Plan`."""
     runs: int
 
 

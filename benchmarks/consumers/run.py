@@ -82,7 +82,7 @@ def run(plan: Plan, modes: Sequence[str]) -> Outcome:
             opensearch = stack.enter_context(servers.opensearch(directory / "opensearch"))
             if not opensearch:
                 left_out |= dict.fromkeys(needing, "no OpenSearch")
-        bench = _Bench(directory, kafka, opensearch)
+        bench = _Bench(directory, kafka, opensearch, plan.warm_seconds)
         if "index" in modes and opensearch:  # whoever came first would have the server's code compiled
             bench.measured("index", "bulk_same_fields", wanted["index", "bulk_same_fields"], 0)
         rows = []
@@ -96,11 +96,12 @@ def run(plan: Plan, modes: Sequence[str]) -> Outcome:
 class _Bench:
     """The servers of a run, and the topics already filled."""
 
-    def __init__(self, directory: Path, kafka: str, opensearch: str) -> None:
+    def __init__(self, directory: Path, kafka: str, opensearch: str, warm_seconds: int) -> None:
         self._directory = directory
         self._kafka = kafka
         self._opensearch = opensearch
         self._filled: set[str] = set()
+        self._warm_seconds = warm_seconds
 
     def measured(self, mode: str, peer: str, data: Data, number: int) -> Row:
         load, begin = os.getloadavg()[0], time.monotonic()
@@ -138,6 +139,7 @@ class _Bench:
                 reads=reads,
                 writes=f"{prefix}.documents",
                 events=data.events,
+                warm_seconds=self._warm_seconds,
                 runs=data.runs,
             )
             _execute([*_command(peer), msgspec.json.encode(order).decode()], Path(own))

@@ -2,6 +2,7 @@ import gc
 import shutil
 import socket
 import ssl
+from base64 import b64decode
 from contextlib import aclosing
 
 import anyio
@@ -18,6 +19,8 @@ from tailrace.store.opensearch.indexes import VERSION
 from tests.conformance.store import StoreConformance
 from tests.store.proxy import Proxy
 from tests.store.runs import Producer, run, said
+
+TEMPLATE_1 = {"version": 1, "priority": 500}
 
 
 @pytest.mark.opensearch
@@ -69,6 +72,27 @@ class TestIndexes:
                 await store.merge([Document("x" * 600)])
             (template,) = cluster.call("GET", path)["index_templates"]
             assert template["index_template"]["version"] == expected
+
+    async def test_an_index_without_rows_is_listed_written_and_renewed(self, cluster):
+        """As version 1 of the template made them."""
+        old, new = run(day=1), run(day=1, workflow="another")
+        async with aclosing(cluster.open()) as store:
+            await store.merge([old])
+        (index,) = cluster.indexes()
+        mappings = cluster.call("GET", f"/{index}/_mapping")[index]["mappings"]
+        source = cluster.call("GET", f"/{index}/_doc/{old.run_id}")["_source"]
+        del mappings["properties"]["row"]
+        source["summary"] = b64decode(source.pop("row")).decode()
+        cluster.call("DELETE", f"/{index}")
+        cluster.call("PUT", f"/_index_template/{cluster.prefix}-runs", TEMPLATE_1 | {"index_patterns": [f"{index}*"]})
+        cluster.call("PUT", f"/{index}", {"mappings": mappings, "aliases": {f"{cluster.prefix}-runs": {}}})
+        cluster.call("PUT", f"/{index}/_doc/{old.run_id}?refresh=true", source)
+        async with aclosing(cluster.open()) as store:
+            assert [each.run_id for each in (await store.search(Query())).runs] == [old.run_id]
+            assert await store.merge([new]) == []
+            await cluster.settle()
+            found = (await store.search(Query())).runs
+        assert {each.run_id: each.workflow_name for each in found} == {old.run_id: "support-bot", new.run_id: "another"}
 
     async def test_reading_creates_nothing(self, cluster):
         async with aclosing(cluster.open()) as store:

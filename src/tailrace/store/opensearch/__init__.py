@@ -65,7 +65,7 @@ class OpenSearchStore:
         self._check_open()
         if not run_id or not is_unicode(run_id):
             return None
-        body = await self._body({"_index": self._indexes.of(run_id), "_id": run_id})
+        body = await self._body(self._target(run_id))
         return whole(run_id, body) if body is not None else None
 
     async def page(self, run_id: str, page: str) -> Document | None:
@@ -93,7 +93,17 @@ class OpenSearchStore:
 
     async def search(self, query: Query) -> Page:
         self._check_open()
-        return page_of(query, await self._search(search_body(query)))
+        answer = await self._search(search_body(query))
+        return page_of(query, answer, await self._older(answer.without_row()))
+
+    async def _older(self, run_ids: Sequence[str]) -> dict[str, bytes]:
+        """The summaries of runs that were last written when indexes had no rows."""
+        present = await read(self._client, [self._target(run_id) for run_id in run_ids], "summary")
+        found = zip(run_ids, present, strict=True)
+        return {run_id: each.source.summary.encode() for run_id, each in found if each.source}
+
+    def _target(self, run_id: str) -> dict[str, str]:
+        return {"_index": self._indexes.of(run_id), "_id": run_id}
 
     async def delete(self, run_ids: Sequence[str]) -> int:
         self._check_open()

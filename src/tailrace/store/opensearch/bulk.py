@@ -37,6 +37,8 @@ class Source(msgspec.Struct, frozen=True):
     body: str = ""
     digest: str = ""
     text: str = ""
+    summary: str = ""
+    """Of a run that was last written before template version 2."""
 
 
 class Present(msgspec.Struct, frozen=True):

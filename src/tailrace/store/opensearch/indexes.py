@@ -1,13 +1,17 @@
 """Which index a run stands in, what an index looks like, and what is written for a run.
 
 Every field is decided here; nothing of a payload is mapped, so no payload can be refused for its keys or types. The
-document and its summary are kept as JSON text, not as objects: the server's own parser refuses what JSON allows
-(a key twice, numbers of 1,000 digits, deep nesting).
+document is kept as JSON text, not as an object: the server's own parser refuses what JSON allows (a key twice, numbers
+of 1,000 digits, deep nesting). Its summary is kept apart, as `row`: whoever lists runs does not have whole documents
+unpacked for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from base64 import b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,8 +21,10 @@ from tailrace.store.entry import Entry, instant
 from tailrace.store.opensearch.client import AnswerError, Client
 from tailrace.store.pieces import Piece
 
-VERSION = 1
-"""Of the template. A newer one in the cluster is left alone."""
+VERSION = 2
+"""Of the template. A newer one in the cluster is left alone. 1 had no `row`; the summary stood in the source alone."""
+ROW = "row"
+"""The field that holds what a list shows of a run: its `Summary` as JSON, in base64."""
 
 _NOT_FOUND = 404
 _YEARS = range(2020, 2100)
@@ -50,7 +56,8 @@ _MAPPINGS = {
         "tokens": {"properties": {name: {"type": "double"} for name in _TOKENS}},
         "cost_usd": {"type": "double"},
         "text": {"type": "text", "analyzer": "whitespace", "norms": False},
-        "summary": _KEPT,
+        ROW: {"type": "binary", "doc_values": True},
+        "summary": _KEPT,  # writers of version 1, until the last of them is upgraded, are not refused
         "body": _KEPT,
     },
 }
@@ -102,7 +109,7 @@ class Indexes:
         return {"_index": f"{self.pages}-{_month(run_id)}", "_id": f"{digest}-{page}"}
 
     async def create_templates(self, client: Client) -> None:
-        """Create or renew the index templates; indexes that exist keep their mapping."""
+        """Create or renew the index templates; indexes of an older one get the fields that are new."""
         for alias, settings, mappings in (
             (self.alias, _SETTINGS, _MAPPINGS),
             (self.pages, _PAGE_SETTINGS, _PAGE_MAPPINGS),
@@ -117,12 +124,8 @@ def _month(run_id: str) -> str:
 
 async def _create_template(client: Client, alias: str, settings: dict[str, Any], mappings: dict[str, Any]) -> None:
     path = f"/_index_template/{alias}"
-    try:
+    with _unless_missing():
         present = await client.request("GET", path, _Templates)
-    except AnswerError as error:
-        if error.status != _NOT_FOUND:
-            raise
-    else:
         if any(each.index_template.version >= VERSION for each in present.index_templates):
             return
     template = {
@@ -132,6 +135,18 @@ async def _create_template(client: Client, alias: str, settings: dict[str, Any],
         "template": {"settings": settings, "mappings": mappings, "aliases": {alias: {}}},
     }
     await client.request("PUT", path, dict[str, Any], msgspec.json.encode(template))
+    with _unless_missing():
+        fields = msgspec.json.encode({"properties": mappings["properties"]})
+        await client.request("PUT", f"/{alias}/_mapping", dict[str, Any], fields)
+
+
+@contextlib.contextmanager
+def _unless_missing() -> Iterator[None]:
+    try:
+        yield
+    except AnswerError as error:
+        if error.status != _NOT_FOUND:
+            raise
 
 
 def fields_of_page(run_id: str, page: str, piece: Piece) -> dict[str, Any]:
@@ -164,6 +179,6 @@ def fields_of(entry: Entry) -> dict[str, Any]:
         "tokens": {name: summary.tokens[name] for name in _TOKENS if name in summary.tokens},
         "cost_usd": summary.cost_usd,
         "text": entry.text,
-        "summary": msgspec.json.encode(summary).decode(),
+        ROW: b64encode(msgspec.json.encode(summary)).decode(),
         "body": entry.body.decode(),
     }
