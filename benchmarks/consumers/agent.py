@@ -1,9 +1,9 @@
 """The agent whose events are waited for: `python -m benchmarks.consumers.agent RATE WARM SECONDS OPEN EVENTS_A_RUN`.
 
 It logs runs, `OPEN` of them at a time, at an even `RATE` of calls a second in all: for `WARM` seconds, and a
-line on its stdin later for `SECONDS`. Each call carries the wall clock's nanoseconds of the moment before it. It tells on stdout, in
-lines of JSON, the id of each run that begins, and after each of the two all of them: run id -> these times, in the
-order of the calls.
+line on its stdin later for `SECONDS`. Each call carries the wall clock's nanoseconds of the moment before it. It tells
+on stdout, in lines of JSON, the id of each run that begins, and after each of the two all of them: run id -> these
+times, in the order of the calls.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ a reader of the store. An event counts as
 Besides, by the times at which Kafka took the records: published, sampled, and joined into a document, whole or in part.
 
 The reader asks again as soon as it was answered, with a pause; what that adds is in the figures. The clock is the wall
-clock: all are on one machine. Measured is what comes after `warm_seconds` of the same, in which topics, indexes and groups are
-made and most of the search server's code is compiled: for that it takes half a processor for minutes.
+clock: all are on one machine. Measured is what comes after `warm_seconds` of the same, in which topics,
+indexes and groups are made and most of the search server's code is compiled: for that it takes half a processor for
+minutes.
 """
 
 from __future__ import annotations
