@@ -9,6 +9,7 @@ from tailrace.document.pages import contents
 from tailrace.document.view import render
 from tailrace.errors import LongRunError, StoreError
 from tailrace.event import types
+from tailrace.store.opensearch.indexes import VERSION
 from tests.store.proxy import Proxy, bulk_ids, items
 from tests.store.runs import producer, run
 
@@ -198,6 +199,23 @@ class TestFaults:
         with pytest.raises(StoreError, match=proxy.url.partition("://")[2]) as caught:
             await (calls[path]("abcd") if path in calls else store.merge([run()]))
         assert caught.value.retryable
+
+    async def test_a_template_is_renewed_only_once_older_indexes_have_its_fields(self, store, proxy, cluster):
+        async def break_off(request, body):
+            if request.path.endswith("/_mapping"):
+                request.transport.close()
+
+        path = f"/_index_template/{cluster.prefix}-runs"
+        cluster.call("PUT", path, {"index_patterns": [f"{cluster.prefix}-runs-*"], "version": 1})
+        proxy.fault = break_off
+        with pytest.raises(StoreError):
+            await store.merge([run()])
+        (template,) = cluster.call("GET", path)["index_templates"]
+        assert template["index_template"]["version"] == 1
+        proxy.fault = None
+        assert await store.merge([run()]) == []
+        (template,) = cluster.call("GET", path)["index_templates"]
+        assert template["index_template"]["version"] == VERSION
 
     async def test_half_an_answer_is_a_retryable_error(self, store, proxy):
         async def half(request, body):

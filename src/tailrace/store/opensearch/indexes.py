@@ -134,10 +134,10 @@ async def _create_template(client: Client, alias: str, settings: dict[str, Any],
         "version": VERSION,
         "template": {"settings": settings, "mappings": mappings, "aliases": {alias: {}}},
     }
-    await client.request("PUT", path, dict[str, Any], msgspec.json.encode(template))
-    with _unless_missing():
+    with _unless_missing():  # first: the template's version tells others that nothing is left to do
         fields = msgspec.json.encode({"properties": mappings["properties"]})
         await client.request("PUT", f"/{alias}/_mapping", dict[str, Any], fields)
+    await client.request("PUT", path, dict[str, Any], msgspec.json.encode(template))
 
 
 @contextlib.contextmanager
