@@ -61,17 +61,17 @@ def steps(number: int, turns: int = 4) -> Iterator[Step]:
     """A run of 50 events (with 4 turns), of about 700 B each."""
     texts = _texts()
     fields = {"customer": texts[number % _TEXTS][:60], "note": texts[-(number % _TEXTS)]}
-    yield Step(types.RUN_START, ("", "", ""), _encode({"verbosity": "INFO", "tags": ["beta"], "fields": fields}))
+    yield Step(types.RUN_START, ("", "", ""), _encode({"fields": fields, "tags": ["beta"], "verbosity": "INFO"}))
     for turn in range(turns):
         iteration = f"{number:08x}{turn:08x}"
         outer, inner = (iteration, "", ""), (iteration, f"{number:08x}{turn + 16:08x}", AGENT)
         said = texts[(number + turn) % _TEXTS]
-        yield Step(types.ITERATION_START, outer, _encode({"iteration_id": turn + 1, "fields": {"goal": said}}))
+        yield Step(types.ITERATION_START, outer, _encode({"fields": {"goal": said}, "iteration_id": turn + 1}))
         yield Step(types.INTERACTION_START, inner, _encode({"agent_name": AGENT, "input_data": {"prompt": said}}))
         for call in range(_CALLS):
             yield Step(types.ACTION, inner, _call(number + turn * _CALLS + call))
         yield Step(types.INTERACTION_END, inner, _encode({"output_data": {"answer": said}, "status": "ok"}))
-        yield Step(types.ITERATION_END, outer, _encode({"status": "success", "outcome": {"summary": said}}))
+        yield Step(types.ITERATION_END, outer, _encode({"outcome": {"summary": said}, "status": "success"}))
     outcome = {"summary": texts[number % _TEXTS]}
     yield Step(types.RUN_END, ("", "", ""), _encode({"final_status": "completed", "outcome": outcome}))
 
@@ -136,11 +136,11 @@ def _call(number: int) -> bytes:
     texts = _texts()
     data: dict[str, Any] = {
         "action_name": ("search", "summarize", "call_tool", "plan")[number % 4],
+        "cost": 0.0021,
+        "duration_ms": 12.5,
         "input_data": {"prompt": texts[number % _TEXTS][:100], "model": "model-large-1", "temperature": 0.2},
         "output_data": {"completion": texts[-(number % _TEXTS)][:130], "finish_reason": "stop"},
-        "duration_ms": 12.5,
         "tokens": {"input": 50 + number % 100, "output": 75},
-        "cost": 0.0021,
     }
     return _encode(data)
 

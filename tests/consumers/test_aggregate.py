@@ -7,10 +7,11 @@ from tailrace.config import AggregateSettings
 from tailrace.document import collect, join
 from tailrace.document.restore import restore
 from tailrace.document.view import render
-from tailrace.event import decode, types
+from tailrace.event import decode, encode, types
 from tailrace.event.ids import parse_time
 from tailrace_consumers import aggregate
 from tailrace_consumers.aggregate import AggregateStage
+from tailrace_consumers.aggregate.run import EVENT_OVERHEAD
 from tailrace_consumers.dead_letters import DeadLetter
 from tests.consumers.making import SAMPLED, TOPICS, end, event, log_of, received, start
 from tests.document.strategies import RUN, runs
@@ -166,6 +167,25 @@ def test_what_is_not_an_event_is_a_dead_letter_and_holds_nothing():
     (out,) = aggregator.feed([received(b"{}", 3, topic=SAMPLED)], 0.0)
     assert isinstance(out, DeadLetter)
     assert aggregator.held() == {}
+
+
+def test_an_event_that_cannot_be_read_whole_is_a_dead_letter_once_and_its_run_is_one_document_without_it():
+    aggregator = stage(live_after=1.0)
+    sound = [start("r"), event("r", 1), event("r", 3)]
+    values = [encode(each) for each in sound]
+    broken = values[1].replace(b'"p-r-1"', b'"p-r-2"').replace(b'"data":{', b'"data":7,"more":{')
+    fed_values = [values[0], values[1], broken, values[2]]
+    records = [received(value, offset, topic=SAMPLED) for offset, value in enumerate(fed_values)]
+    assert list(aggregator.feed(records, 0.0)) == []
+    held = aggregator.counts()["held_bytes"]
+    letter, part = aggregator.tick(1.0)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.offset, letter.value, letter.key) == (2, broken, b"r")
+    assert "data" in letter.error
+    assert part.value == render(collect(sound)["r"])
+    assert aggregator.counts()["held_bytes"] == held - len(broken) - EVENT_OVERHEAD
+    (whole,) = fed(aggregator, end("r", 4), first=4, now=1.5)
+    assert whole.value == render(collect([*sound, end("r", 4)])["r"])
 
 
 def test_revoked_partitions_take_their_runs_along():

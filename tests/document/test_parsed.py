@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tailrace.document import Document, collect
 from tailrace.document.intervals import Intervals
-from tailrace.document.parsed import event_of, parse, parsed
+from tailrace.document.parsed import Head, event_of, head, parse, parsed
 from tailrace.document.shape import Places
 from tailrace.document.view import render, view_of
 from tailrace.errors import DecodeError
@@ -25,6 +25,18 @@ def test_records_rendered_at_once_are_the_bytes_of_their_document_in_any_order_a
 def test_a_record_is_parsed_as_its_event_is_and_put_together_again(event):
     assert parse(encode(event)) == parsed(decode(encode(event)))
     assert encode(event_of(parse(encode(event)))) == encode(msgspec.structs.replace(event, n=-1))
+
+
+@given(events())
+def test_the_head_of_a_record_says_what_the_whole_says(event):
+    whole = parse(encode(event))
+    assert head(encode(event)) == Head(*(getattr(whole, name) for name in Head.__struct_fields__))
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b'{"id":"p-0"}', b'{"a":"\xff"}', b'{"a":' * 2_000])
+def test_a_record_that_is_no_event_has_no_head(value):
+    with pytest.raises(DecodeError):
+        head(value)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from tailrace.bus import Partition, Received, Record
 from tailrace.bus.topics import Topics
 from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
-from tailrace.document.parsed import Parsed, parse
+from tailrace.document.parsed import Head, head, parse_checked
 from tailrace.document.view import view_of
 from tailrace.errors import DecodeError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION, Event, encode, types
@@ -83,7 +83,7 @@ class AggregateStage:
         source = _NOWHERE
         for record in records:
             try:
-                event = parse(record.value)
+                event = head(record.value)
             except DecodeError as error:
                 yield DeadLetter.unreadable(record, str(error))
                 continue
@@ -102,7 +102,7 @@ class AggregateStage:
         while self._held_bytes > self._settings.max_held_bytes:
             yield from self._forget_run(next(iter(self._runs)))
 
-    def _hear(self, key: RunKey, record: Received, event: Parsed, now: float) -> Run:
+    def _hear(self, key: RunKey, record: Received, event: Head, now: float) -> Run:
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = Run()
@@ -112,7 +112,8 @@ class AggregateStage:
             run.moved_at = now
         run.heard_at = now
         run.workflow = event.workflow
-        run.last_ts = max(run.last_ts, event.ts)
+        if event.ts > run.last_ts:  # noqa: PLR1730 - for every event, and max() is a call
+            run.last_ts = event.ts
         if run.first_offset == NO_OFFSET:
             self._pending[key] = run
             is_late = now - (parse_time(event.ts) or now) > _LATE_SECONDS
@@ -219,13 +220,24 @@ class AggregateStage:
             before = run.held_bytes
             taken = run.take()
             self._held_bytes -= before - run.held_bytes
-            yield from self._documents(key, taken)
+            for made in self._documents(key, taken):
+                if isinstance(made, DeadLetter):
+                    self._held_bytes -= run.remove(made.offset)  # or its whole document would say so again
+                yield made
 
     def _documents(self, key: RunKey, taken: Taken) -> Iterator[Record | DeadLetter]:
         """One document of these events, or, where it is too large for a record or cannot be made, one of each half."""
         run_id = key[1]
+        if not taken.values:
+            return
         try:
             state, body = _render(run_id, taken.values)
+        except DecodeError:
+            errors = {place: error for place, value in enumerate(taken.values) if (error := _error_of(value))}
+            for place, error in errors.items():
+                yield _unusable(key, taken.only([place]), error)
+            yield from self._documents(key, taken.only([n for n in range(len(taken.values)) if n not in errors]))
+            return
         except Exception as error:  # noqa: BLE001 - one hostile event must not hold up all other runs
             if len(taken.values) == 1:
                 if taken.offsets[0] != NO_OFFSET:
@@ -240,8 +252,17 @@ class AggregateStage:
 
 
 def _render(run_id: str, values: Sequence[bytes]) -> tuple[str, bytes]:
-    element = view_of(run_id, [parse(value) for value in values])
+    element = view_of(run_id, [parse_checked(value) for value in values])
     return element["state"], _encoder.encode(element)
+
+
+def _error_of(value: bytes) -> str:
+    """What `head` did not see of an event that can't be read; empty if there is nothing."""
+    try:
+        parse_checked(value)
+    except DecodeError as error:
+        return str(error)
+    return ""
 
 
 def _unusable(key: RunKey, taken: Taken, error: str) -> DeadLetter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 EVENT_OVERHEAD = 60
@@ -16,6 +17,9 @@ class Taken(NamedTuple):
 
     values: list[bytes]
     offsets: array[int]
+
+    def only(self, places: Sequence[int]) -> Taken:
+        return Taken([self.values[n] for n in places], array("q", [self.offsets[n] for n in places]))
 
     def halves(self) -> tuple[Taken, Taken]:
         middle = len(self.values) // 2
@@ -60,3 +64,14 @@ class Run:
         else:
             self.emitted = len(self.values)
         return taken
+
+    def remove(self, offset: int) -> int:
+        """Hold the event of that offset no longer, if it is held; returns the bytes that it took."""
+        if offset not in self.offsets:
+            return 0
+        place = self.offsets.index(offset)
+        del self.offsets[place]
+        size = len(self.values.pop(place)) + EVENT_OVERHEAD
+        self.emitted -= place < self.emitted
+        self.held_bytes -= size
+        return size

@@ -47,6 +47,8 @@ class Placed(NamedTuple):
     inside: list[str]
     """Those that stand in the element itself."""
     left: list[str]
+    as_it_is: bool
+    """All stand in the element itself, and the payload has them in order already."""
 
 
 class Places(dict[tuple[str, ...], Placed]):
@@ -62,7 +64,8 @@ class Places(dict[tuple[str, ...], Placed]):
     def __missing__(self, keys: tuple[str, ...]) -> Placed:
         ordered = sorted(keys)
         takes = self._takes
-        placed = Placed([key for key in ordered if takes(key)], [key for key in ordered if not takes(key)])
+        inside = [key for key in ordered if takes(key)]
+        placed = Placed(inside, [key for key in ordered if not takes(key)], as_it_is=inside == list(keys))
         if sum(map(len, keys)) <= _MAX_KEY_CHARACTERS:
             if len(self) >= _MAX_PLACES:
                 self.clear()

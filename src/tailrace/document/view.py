@@ -178,6 +178,9 @@ def _write_context(element: Element, event: Parsed, context: Context) -> None:
 
 def _write_data(element: Element, data: dict[str, msgspec.Raw], places: Places, rest: str) -> None:
     placed = places[tuple(data)]
+    if placed.as_it_is:
+        element.update(data)
+        return
     for key in placed.inside:
         element[key] = data[key]
     if placed.left:

@@ -92,7 +92,8 @@ def check(value: bytes) -> None:
     Raises:
         DecodeError: the value is not UTF-8, or nested too deeply.
     """
-    check_text(value)
+    if not value.isascii():
+        check_text(value)
     if len(value) > _SHALLOW:
         _check_depth(value)
 

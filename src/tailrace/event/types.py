@@ -72,103 +72,106 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
 
 
-class _Data(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Base of all payloads: fields at their default are left out on the wire."""
+class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of all payloads: fields at their default are left out on the wire.
+
+    What documents show stands in the order of its names here: so it does there, and is taken over as it is.
+    """
 
 
 # `fields` are what the caller added at the start (or to a fact), `outcome` what it added until the end.
 
 
-class RunStart(_Data, frozen=True):
-    verbosity: str
-    session: str | None = None
-    tags: list[str] = []
+class RunStart(_Data, frozen=True, kw_only=True):
+    fields: dict[str, Any] = {}
     parent: str | None = None
     """Traceparent of what it began in: a node of another run, or a span of another tracing system."""
-    fields: dict[str, Any] = {}
+    session: str | None = None
+    tags: list[str] = []
+    verbosity: str
 
 
-class RunEnd(_Data, frozen=True):
-    final_status: str
+class RunEnd(_Data, frozen=True, kw_only=True):
     error: Failure | None = None
+    final_status: str
     outcome: dict[str, Any] = {}
 
 
-class IterationStart(_Data, frozen=True):
+class IterationStart(_Data, frozen=True, kw_only=True):
+    fields: dict[str, Any] = {}
     iteration_id: Any
     parent: str | None = None
     """Id of the interaction or action in which it began; so also below."""
-    fields: dict[str, Any] = {}
 
 
-class IterationEnd(_Data, frozen=True):
+class IterationEnd(_Data, frozen=True, kw_only=True):
+    error: Failure | None = None
+    outcome: dict[str, Any] = {}
     status: str
-    error: Failure | None = None
-    outcome: dict[str, Any] = {}
 
 
-class InteractionStart(_Data, frozen=True):
+class InteractionStart(_Data, frozen=True, kw_only=True):
     agent_name: str
+    fields: dict[str, Any] = {}
     input_data: Any = None
     parent: str | None = None
-    fields: dict[str, Any] = {}
 
 
-class InteractionEnd(_Data, frozen=True):
-    output_data: Any = None
-    status: str | None = None
+class InteractionEnd(_Data, frozen=True, kw_only=True):
     error: Failure | None = None
     outcome: dict[str, Any] = {}
+    output_data: Any = None
+    status: str | None = None
 
 
-class ActionStart(_Data, frozen=True):
+class ActionStart(_Data, frozen=True, kw_only=True):
     action_name: str
+    fields: dict[str, Any] = {}
     input_data: Any = None
     parent: str | None = None
-    fields: dict[str, Any] = {}
 
 
-class ActionEnd(_Data, frozen=True):
-    output_data: Any = None
-    duration_ms: float | None = None
-    model: str | None = None
-    tokens: Any = None
+class ActionEnd(_Data, frozen=True, kw_only=True):
     cost: float | None = None
-    status: str | None = None
-    error: Failure | None = None
-    outcome: dict[str, Any] = {}
-
-
-class Action(_Data, frozen=True):
-    action_name: str
-    input_data: Any = None
-    output_data: Any = None
     duration_ms: float | None = None
+    error: Failure | None = None
     model: str | None = None
+    outcome: dict[str, Any] = {}
+    output_data: Any = None
+    status: str | None = None
     tokens: Any = None
-    """Total, or `{"input": ..., "output": ...}`."""
+
+
+class Action(_Data, frozen=True, kw_only=True):
+    action_name: str
     cost: float | None = None
     """US dollars."""
-    status: str | None = None
+    duration_ms: float | None = None
     error: Failure | None = None
     fields: dict[str, Any] = {}
+    input_data: Any = None
+    model: str | None = None
+    output_data: Any = None
+    status: str | None = None
+    tokens: Any = None
+    """Total, or `{"input": ..., "output": ...}`."""
 
 
-class Resource(_Data, frozen=True):
-    resource_name: Any
+class Resource(_Data, frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
+    resource_name: Any
 
 
-class Error(_Data, frozen=True):
+class Error(_Data, frozen=True, kw_only=True):
     error_msg: Any
     exception: Failure | None = None
     fields: dict[str, Any] = {}
 
 
-class Log(_Data, frozen=True):
+class Log(_Data, frozen=True, kw_only=True):
+    fields: dict[str, Any] = {}
     level: str
     message: Any
-    fields: dict[str, Any] = {}
 
 
 class Dropped(_Data, frozen=True):

@@ -36,8 +36,9 @@ POINTS = (
     *REBALANCED,
     *STOPPED,
 )
-SELDOM = ("before the first receive", "assigned", *DEAD_LETTERS, *REBALANCED, *STOPPED)
-"""Passed once in the life of a worker, or with few records only."""
+SELDOM = ("before the first receive", "assigned", "half-way through a write", *DEAD_LETTERS, *REBALANCED, *STOPPED)
+"""Passed once in the life of a worker, or with few records only: half-way through is where two documents are written
+at once, which few runs a second rarely bring about."""
 
 _UNTIL_SENT = 0.001
 """Seconds from the begin of a request to the kill that comes before its answer: sometimes before it was sent."""

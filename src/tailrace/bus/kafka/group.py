@@ -15,7 +15,7 @@ from tailrace.bus import UNBOUNDED, Batch, Partition
 from tailrace.bus.kafka.clients import start, stop_consumer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_errors
-from tailrace.bus.kafka.read import CHECK_SECONDS, pattern_of, positions_of, reading, received
+from tailrace.bus.kafka.read import CHECK_SECONDS, hand_over, pattern_of, positions_of, reading, received
 from tailrace.bus.kafka.url import Brokers
 from tailrace.errors import BusError, ClosedError
 
@@ -103,6 +103,7 @@ class GroupSubscription:
         try:
             # getmany does not keep its own timeout while the group is being formed.
             with bus_errors(self._brokers, f"reading as group {self._group}"), anyio.move_on_after(wait):
+                hand_over(consumer)
                 polled = await consumer.getmany(timeout_ms=round(wait * 1000), max_records=max_records)
         except BusError:
             await self._disconnect()

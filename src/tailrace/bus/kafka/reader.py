@@ -13,7 +13,7 @@ from tailrace.bus import UNBOUNDED, Batch, Partition
 from tailrace.bus.kafka.clients import start, stop_consumer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_errors
-from tailrace.bus.kafka.read import CHECK_SECONDS, positions_of, reading, received
+from tailrace.bus.kafka.read import CHECK_SECONDS, hand_over, positions_of, reading, received
 from tailrace.bus.kafka.url import Brokers
 from tailrace.errors import BusError, ClosedError
 
@@ -72,6 +72,7 @@ class Reader:
         try:
             # getmany does not keep its own timeout while nothing is assigned.
             with bus_errors(self._brokers, "reading"), anyio.move_on_after(wait):
+                hand_over(consumer)
                 polled = await consumer.getmany(timeout_ms=round(wait * 1000), max_records=limit)
         except BusError:
             await self._disconnect()
