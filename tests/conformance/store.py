@@ -8,6 +8,7 @@ import json
 import random
 
 import anyio
+import msgspec
 import pytest
 
 from tailrace.document import Document, collect
@@ -101,6 +102,30 @@ class StoreConformance(LongRunConformance, SearchConformance):
         assert await store.merge(documents) == []
         for document in documents[::50] + documents[-1:]:
             assert await self.stored(store, document) == render(document)
+
+    async def test_a_merge_of_new_and_known_runs_leaves_each_with_its_own_words_and_agents(self, store, backend):
+        old = [run(f"number {n}", agents=(f"old{n}",), hour=1) for n in range(20)]
+        await self.put(store, backend, *old)
+        again = []
+        for number, document in enumerate(old[::2]):
+            data = msgspec.Raw(msgspec.json.encode({"message": f"again {number}"}))
+            document.fold(msgspec.structs.replace(next(iter(document.events.values())), id="q-0", pid="q", data=data))
+            again.append(document)
+        new = [run(f"fresh {n}", agents=(f"new{n}", f"more{n}"), hour=2) for n in range(25)]
+        mixed = [document for pair in zip(new, again, strict=False) for document in pair] + new[len(again) :]
+        await self.put(store, backend, *mixed)
+        for number, document in enumerate(new):
+            assert ids(await store.search(Query(agents=(f"more{number}",)))) == [document.run_id]
+            assert ids(await store.search(Query(phrases=(f"fresh {number}",)))) == [document.run_id]
+        for number, document in enumerate(old):
+            assert ids(await store.search(Query(agents=(f"old{number}",)))) == [document.run_id]
+            assert ids(await store.search(Query(phrases=(f"number {number}",)))) == [document.run_id]
+            assert await self.stored(store, document) == render(document)
+
+    async def test_a_run_of_very_many_agents_is_found_by_the_last_of_them(self, store, backend):
+        document = run(agents=[f"agent{n}" for n in range(1200)])
+        await self.put(store, backend, document, run("other"))
+        assert ids(await store.search(Query(agents=("agent1199",)))) == [document.run_id]
 
     # Hostile payloads
 

@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.store.words import words
+from tailrace.store.words import MARK, marked, spaced, words
+
+ASCII = st.text(st.sampled_from("aB9 _-.,\n\x00"), max_size=12) | st.integers(95, 205).map("xY".__mul__)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,14 @@ def test_words_hold_nothing_that_a_search_engine_reads_as_syntax(text):
 @given(st.text(), st.text())
 def test_each_line_is_cut_on_its_own(first, second):
     assert words(f"{first}\n{second}") == words(first) + words(second)
+
+
+@given(st.lists(ASCII, max_size=6).map(" ".join), st.sampled_from("éß\u0301"))
+def test_text_in_ascii_is_cut_as_any_other_text(text, other):
+    assert words(f"{text} {other}") == [*words(text), *words(other)]
+    assert spaced(text) == " ".join(words(text))
+
+
+@given(st.lists(ASCII | st.text(max_size=5), max_size=6))
+def test_between_the_words_of_two_texts_stands_a_mark(texts):
+    assert marked(texts) == f" {MARK} ".join(filter(None, map(spaced, texts)))

@@ -121,15 +121,20 @@ def _strings(value: Any) -> list[str]:
 
 def _gather(value: Any, found: list[str]) -> None:
     """Depth first. By type, not by isinstance: a decoder makes no subclasses, and this is most of preparing a run."""
-    parts = (part for key, part in value.items() if key not in _SILENT) if type(value) is dict else value
-    for part in parts:
-        kind = type(part)
-        if kind is str:
-            found.append(part)
-        elif kind is dict or kind is list:
+    if value.__class__ is dict:
+        for key, part in value.items():
+            if key not in _SILENT:
+                if part.__class__ is str:
+                    found.append(part)
+                else:
+                    _gather(part, found)
+    elif value.__class__ is list:
+        for part in value:
             _gather(part, found)
-        elif part is not None and kind is not bool:
-            found.append(str(part))
+    elif value.__class__ is str:
+        found.append(value)
+    elif value is not None and value.__class__ is not bool:
+        found.append(str(value))
 
 
 def _strings_of_deep(value: Any) -> Iterator[str]:

@@ -18,8 +18,8 @@ _LONGEST = 100
 _WORD = re.compile(rf"(?=\w)[{_SIGNS}]|[^\W_{_SIGNS}]{{1,{_LONGEST}}}")
 # Most text is ASCII, which goes without regular expressions, ten times as fast.
 _UNIT = "\x01"  # a mark that is ASCII too
-_ASCII = "".join(char.lower() if char.isalnum() or char == "\x01" else " " for char in map(chr, range(128)))
-_STRETCH = _LONGEST // 2
+_ASCII = bytes(ord(char.lower()) if char.isalnum() or char == _UNIT else 32 for char in map(chr, range(128))).ljust(256)
+"""Byte -> itself in lower case where it belongs to a word, else a space."""
 
 
 def words(text: str) -> list[str]:
@@ -34,27 +34,43 @@ def words(text: str) -> list[str]:
 def spaced(text: str) -> str:
     """The words of a text with one space between."""
     if text.isascii() and _UNIT not in text:
-        found = " ".join(text.translate(_ASCII).split())
-        if not _may_hold_long_words(found):
+        found = _single_spaced(_ascii(text)).strip()
+        if not _holds_long_word(found):
             return found
     return " ".join(_WORD.findall(_fold(text)))
 
 
 def marked(texts: list[str]) -> str:
     """The words of each text with one space between, and `MARK` between those of two texts."""
-    whole = f"{_UNIT}".join(texts)
+    whole = f" {_UNIT} ".join(texts)
     if whole.isascii() and whole.count(_UNIT) == len(texts) - 1:
-        found = " ".join(whole.translate(_ASCII).replace(_UNIT, f" {_UNIT} ").split())
+        found = _single_spaced(_ascii(whole))
         while f"{_UNIT} {_UNIT}" in found:  # texts without words
             found = found.replace(f"{_UNIT} {_UNIT}", _UNIT)
-        if not _may_hold_long_words(found):
+        if not _holds_long_word(found):
             return found.strip(f" {_UNIT}").replace(_UNIT, MARK)
     return f" {MARK} ".join(filter(None, map(spaced, texts)))
 
 
-def _may_hold_long_words(found: str) -> bool:
-    """Whether a stretch, of which a longer word would cover at least one, is without a space."""
-    return any(" " not in found[at : at + _STRETCH] for at in range(0, len(found) - _STRETCH, _STRETCH))
+def _ascii(text: str) -> str:
+    """What separates words as spaces, the rest in lower case; of ASCII only. Bytes are translated ten times as fast."""
+    return text.encode("ascii").translate(_ASCII).decode("ascii")
+
+
+def _single_spaced(text: str) -> str:
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
+
+
+def _holds_long_word(found: str) -> bool:
+    """From the begin of a word to that of the last one that begins within the longest that a word may be."""
+    begin = 0
+    while len(found) - begin > _LONGEST:
+        begin = found.rfind(" ", begin, begin + _LONGEST + 1) + 1
+        if not begin:
+            return True
+    return False
 
 
 def _fold(text: str) -> str:
