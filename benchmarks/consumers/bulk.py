@@ -1,7 +1,9 @@
-"""Bare bulk loaders: opensearch-py's `streaming_bulk`, as its documentation shows it, with the same documents.
+"""Bulk loaders: opensearch-py's `streaming_bulk`, as its documentation shows it, with the same documents.
 
-One has them as they stand on the topic, in an index of which no field is indexed: the least that storing them takes.
-The other has what the index stage writes of them, ready made, in an index that is its own: what is left is the stage.
+The bare one is what a user writes: documents as they stand on the topic, into an index that the server makes of them.
+Another has them in an index of which no field is indexed, which no search would find: the least that storing them
+takes. The third has what the index stage writes of them, ready made, in an index that is its own: what is left is the
+stage.
 """
 
 from __future__ import annotations
@@ -26,13 +28,21 @@ from tailrace.store.opensearch.indexes import Indexes, fields_of
 from tailrace.store.pieces import merged
 
 _AT_ONCE = 200
-_UNINDEXED = {"settings": {"number_of_replicas": 0}, "mappings": {"dynamic": False}}
+_NO_REPLICAS = {"settings": {"number_of_replicas": 0}}
+_UNINDEXED = {**_NO_REPLICAS, "mappings": {"dynamic": False}}
+
+
+async def bare(order: Order) -> Figures:
+    return _as_they_stand(order, f"bench-bare-{order.group}", _NO_REPLICAS)
 
 
 async def unindexed(order: Order) -> Figures:
-    index = f"bench-bulk-{order.group}"
+    return _as_they_stand(order, f"bench-bulk-{order.group}", _UNINDEXED)
+
+
+def _as_they_stand(order: Order, index: str, settings: dict[str, Any]) -> Figures:
     client = _client(order)
-    client.indices.create(index=index, body=_UNINDEXED)
+    client.indices.create(index=index, body=settings)
     found = [msgspec.json.decode(record.value) for record in job.documents("", order.runs)]
     return _load(client, [{"_index": index, "_id": each["run_id"], "_source": each} for each in found])
 

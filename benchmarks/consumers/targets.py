@@ -45,6 +45,13 @@ TARGETS = (
         _ratio("index", ("index", "bulk_same_fields"), "documents"),
         at_least=True,
     ),
+    Target(
+        "the same / streaming_bulk into an index without fields",
+        0.7,
+        0.9,
+        _ratio("index", ("index", "bulk_no_fields"), "documents"),
+        at_least=True,
+    ),
     Target("100,000 open runs, memory, MiB", 1_000, 500, lambda found: found["open", "many"]["peak_mib"]),
     Target(
         "100,000 open runs / 1,000 open runs, events/s",

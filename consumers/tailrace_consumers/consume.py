@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import signal
 import threading
@@ -24,6 +23,7 @@ from tailrace.registry import open_bus, open_store
 from tailrace.store import Store
 from tailrace_consumers.dead_letters import DeadLetters
 from tailrace_consumers.health import Status, status_of
+from tailrace_consumers.process import memory_of_a_worker
 from tailrace_consumers.retry import Report, Retry
 from tailrace_consumers.runner import Runner, Until
 from tailrace_consumers.sinks import BusSink, Sink, StoreSink
@@ -32,8 +32,6 @@ from tailrace_consumers.stage import Stage
 _SWEEP_EVERY = 30.0
 _REPORT_EVERY = 1.0
 _LAG_EVERY = 5.0
-_COLLECT_AFTER = (20_000, 20, 50)
-"""Thresholds of `gc`: a batch of records is thousands of objects that reference counting alone frees."""
 _log = logging.getLogger("tailrace.consumers")
 
 
@@ -174,24 +172,11 @@ async def _run_until_stopped(config: Config, bus: Bus, running: Sequence[_Runnin
         with ExitStack() as stack:
             if threading.current_thread() is threading.main_thread():  # else the process is somebody else's
                 await background.start(_stop_on_signal, running)
-                stack.enter_context(seldom_collected())
+                stack.enter_context(memory_of_a_worker())
             async with anyio.create_task_group() as stages:
                 for each in running:
                     stages.start_soon(each.run, "cancelled")
         background.cancel_scope.cancel()
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Have this process look for garbage less often, and not among what it began with."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 async def _stop_on_signal(running: Sequence[_Running], *, task_status: TaskStatus[None]) -> None:
