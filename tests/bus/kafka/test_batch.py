@@ -29,7 +29,8 @@ def built(records: list[Record]) -> bytes:
 @example([Record("a.topic", b"k", bytes(size)) for size in (0, 63, 64, 8_191, 8_192, 70_000)])
 @example([Record("a.topic", b"k", b"")] * 200)
 def test_a_batch_is_the_one_that_aiokafka_builds(records: list[Record]):
-    batch = packed(bundled(records).bundles, 0, LIMIT, NOW)
+    batch, end = packed(bundled(records).bundles, (0, 0), LIMIT, NOW)
+    assert end == (len(bundled(records).bundles), 0)
     assert bytes(batch._build()) == built(records)
     assert (batch.record_count(), batch.size(), batch.closed()) == (len(records), len(built(records)), True)
 
@@ -38,11 +39,10 @@ def test_a_batch_is_the_one_that_aiokafka_builds(records: list[Record]):
 def test_batches_one_after_the_other_hold_every_record_once_and_none_is_larger_than_the_limit(
     records: list[Record], limit: int
 ):
-    at, read = 0, []
-    while at < len(records):
-        batch = packed(bundled(records).bundles, at, limit, NOW)
+    place, read = (0, 0), []
+    while len(read) < len(records):
+        batch, place = packed(bundled(records).bundles, place, limit, NOW)
         assert batch.record_count() == 1 or batch.size() <= limit
-        at += batch.record_count()
         read += list(DefaultRecordBatch(bytes(batch._build())))
     assert [(each.key, each.value, tuple(each.headers)) for each in read] == [
         (record.key, record.value, record.headers) for record in records
@@ -51,9 +51,10 @@ def test_batches_one_after_the_other_hold_every_record_once_and_none_is_larger_t
 
 def test_a_record_larger_than_the_limit_is_a_batch_alone():
     records = [Record("a.topic", b"k", bytes(5_000))] * 2
-    assert packed(bundled(records).bundles, 0, 1_000, NOW).record_count() == 1
+    batch, end = packed(bundled(records).bundles, (0, 0), 1_000, NOW)
+    assert (batch.record_count(), end) == (1, (0, 1))
 
 
 def test_records_of_equal_bytes_but_other_objects_share_nothing_wrongly():
     records = [Record("a.topic", bytes([number % 2]), b"v", (("h", bytes([number])),)) for number in range(9)]
-    assert bytes(packed(bundled(records).bundles, 0, LIMIT, NOW)._build()) == built(records)
+    assert bytes(packed(bundled(records).bundles, (0, 0), LIMIT, NOW)[0]._build()) == built(records)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -65,36 +65,33 @@ class Packed(BatchBuilder):  # type: ignore[misc]  # aiokafka is not typed
         self._closed = True
 
 
-def packed(bundles: Sequence[Bundle], start: int, limit: int, now: int) -> Packed:
-    """The batch of the bundles' records from `start` on, as many as fit into `limit` bytes, at least one.
+Place = tuple[int, int]
+"""Of a record among those of bundles: which bundle, and which of its values."""
+
+
+def packed(bundles: Sequence[Bundle], start: Place, limit: int, now: int) -> tuple[Packed, Place]:
+    """The batch of the bundles' records from `start` on, as many as fit into `limit` bytes, at least one; what follows.
 
     `now`: the time of them all, milliseconds since 1970. Not compressed.
     """
     parts = [b""]
     add, varint = parts.extend, _varint
     room = limit - _LEADING_BYTES - _COVERED.size
-    count = 0
-    for key, headers, values in _from(bundles, start):
+    count, (first, begin) = 0, start
+    for number in range(first, len(bundles)):
+        bundle, before = bundles[number], count
+        key, headers = varint[len(bundle.key)] + bundle.key, _headers(bundle.headers)
         shared = len(_START) + len(key) + len(headers)
-        for value in values:
+        for value in bundle.values[begin:] if begin else bundle.values:
             offset, size = varint[count], varint[len(value)]
             length = shared + len(offset) + len(size) + len(value)
             room -= length + _LENGTH_ROOM
             if room < 0 and count:
-                return _sealed(parts, count, now)
+                return _sealed(parts, count, now), (number, begin + count - before)
             add((varint[length], _START, offset, key, size, value, headers))
             count += 1
-    return _sealed(parts, count, now)
-
-
-def _from(bundles: Sequence[Bundle], start: int) -> Iterator[tuple[bytes, bytes, list[bytes]]]:
-    """Key and headers as they are written, and the values with them, of the records from `start` on."""
-    for bundle in bundles:
-        values = bundle.values
-        if start < len(values):
-            key = bundle.key
-            yield _varint[len(key)] + key, _headers(bundle.headers), values[start:] if start else values
-        start = max(0, start - len(values))
+        begin = 0
+    return _sealed(parts, count, now), (len(bundles), 0)
 
 
 def _sealed(parts: list[bytes], count: int, now: int) -> Packed:

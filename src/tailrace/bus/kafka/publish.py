@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from tailrace.bus import Record
 from tailrace.bus.bundle import Bundled, by_partition, by_topic
-from tailrace.bus.kafka.batch import packed
+from tailrace.bus.kafka.batch import Place, packed
 from tailrace.bus.kafka.clients import start, stop_producer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_error
@@ -87,11 +87,12 @@ class Publisher:
 
         While one is under way the next is made.
         """
-        sent = 0
+        sent, place = 0, (0, 0)
         following: BatchBuilder | None = None
         while sent < len(records):
-            batch = following or self._batch(producer, records, sent)
-            following = None
+            if following is None:
+                following, place = self._batch(producer, records, sent, place)
+            batch, following = following, None
             size = batch.record_count()
             after = sent + size
             try:
@@ -100,7 +101,7 @@ class Publisher:
                     under_way = await producer.send_batch(batch, topic, partition=partition)
                     if after < len(records):
                         await anyio.lowlevel.checkpoint()  # the producer sends it
-                        following = self._batch(producer, records, after)
+                        following, place = self._batch(producer, records, after, place)
                     await under_way
             except _TOO_LARGE:
                 if size == 1:
@@ -111,17 +112,19 @@ class Publisher:
                 await self._send(producer, topic, partition, records[middle:after])
             sent = after
 
-    def _batch(self, producer: AIOKafkaProducer, records: Bundled, start: int) -> BatchBuilder:
-        """A batch of as many records as fit, from the one at `start` on."""
+    def _batch(
+        self, producer: AIOKafkaProducer, records: Bundled, start: int, place: Place
+    ) -> tuple[BatchBuilder, Place]:
+        """A batch of as many records as fit, from the one at `start` on, which stands at `place`; what follows."""
         now = int(time.time() * 1000)
         if self._brokers.compression is None:
-            return packed(records.bundles, start, _BATCH_BYTES, now)
+            return packed(records.bundles, place, _BATCH_BYTES, now)
         batch = producer.create_batch()
         for record in records[start:]:
             if batch.append(key=record.key, value=record.value, timestamp=now, headers=list(record.headers)) is None:
                 break
         batch.close()
-        return batch
+        return batch, place
 
     async def _failed(self, producer: AIOKafkaProducer, topic: str, error: Exception) -> BusError:
         self._existing.discard(topic)  # it may have been deleted
