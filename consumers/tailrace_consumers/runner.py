@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
 import anyio
 import msgspec
@@ -209,13 +209,9 @@ class Runner(Generic[Item]):
 
     async def _write(self, output: Iterable[Item | DeadLetter]) -> int:
         """How many of it became dead letters."""
-        items: list[Item] = []
-        letters: list[DeadLetter] = []
-        for each in output:
-            if isinstance(each, DeadLetter):
-                letters.append(each)
-            else:
-                items.append(each)
+        given = list(output)
+        letters = [each for each in given if isinstance(each, DeadLetter)]
+        items = [each for each in given if not isinstance(each, DeadLetter)] if letters else cast("list[Item]", given)
         if items:
             refused = await self._retry("writing", lambda: self._sink.write(items))
             self.progress.written += len(items) - len(refused)

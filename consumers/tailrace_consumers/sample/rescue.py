@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -83,14 +83,14 @@ class RecallSink:
         self._policies = Policies(config.sample)
 
     async def write(self, items: Sequence[Record | Recall]) -> list[DeadLetter]:
-        records = [item for item in items if isinstance(item, Record)]
+        recalls = [item for item in items if isinstance(item, Recall)]
+        records = [item for item in items if isinstance(item, Record)] if recalls else cast("Sequence[Record]", items)
         refused = await self._records.write(records) if records else []
         by_topic: dict[str, list[Recall]] = {}
-        for item in items:
-            if isinstance(item, Recall):
-                by_topic.setdefault(item.partition.topic, []).append(item)
-        for topic, recalls in by_topic.items():
-            refused += await self._recall(topic, recalls)
+        for recall in recalls:
+            by_topic.setdefault(recall.partition.topic, []).append(recall)
+        for topic, mine in by_topic.items():
+            refused += await self._recall(topic, mine)
         return refused
 
     async def _recall(self, topic: str, recalls: Sequence[Recall]) -> list[DeadLetter]:
