@@ -1,4 +1,5 @@
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,6 +8,7 @@ from tailrace.config import AggregateSettings
 from tailrace.document import collect, join
 from tailrace.document.restore import restore
 from tailrace.document.view import render
+from tailrace.errors import DecodeError
 from tailrace.event import decode, encode, types
 from tailrace.event.ids import parse_time
 from tailrace_consumers import aggregate
@@ -148,17 +150,18 @@ def test_documents_of_any_events_join_to_the_whole_however_small_the_records(eve
     assert render(joined(out)) == render(collect(events)[RUN])
 
 
-def test_an_event_that_no_document_can_be_made_of_is_a_dead_letter_and_its_run_goes_on(monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("no"), DecodeError("no")])
+def test_an_event_that_no_document_can_be_made_of_is_a_dead_letter_and_its_run_goes_on(monkeypatch, error):
     def refuse_second(run_id, values):
         if any(decode(value).seq == 1 for value in values):
-            raise RuntimeError("no")
+            raise error
         return whole(run_id, values)
 
     whole = aggregate._render
     monkeypatch.setattr(aggregate, "_render", refuse_second)
     out = fed(stage(), start("r"), event("r", 1), end("r", 2))
     dead = [each for each in out if isinstance(each, DeadLetter)]
-    assert [(each.offset, each.error) for each in dead] == [(1, "RuntimeError('no')")]
+    assert [(each.offset, each.error) for each in dead] == [(1, repr(error))]
     assert sorted(joined([each for each in out if each not in dead]).events) == ["p-r-0", "p-r-2"]
 
 

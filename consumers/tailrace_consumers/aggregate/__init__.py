@@ -232,13 +232,13 @@ class AggregateStage:
             return
         try:
             state, body = _render(run_id, taken.values)
-        except DecodeError:
-            errors = {place: error for place, value in enumerate(taken.values) if (error := _error_of(value))}
-            for place, error in errors.items():
-                yield _unusable(key, taken.only([place]), error)
-            yield from self._documents(key, taken.only([n for n in range(len(taken.values)) if n not in errors]))
-            return
         except Exception as error:  # noqa: BLE001 - one hostile event must not hold up all other runs
+            errors = {place: why for place, value in enumerate(taken.values) if (why := _error_of(value))}
+            if errors:
+                for place, why in errors.items():
+                    yield _unusable(key, taken.only([place]), why)
+                yield from self._documents(key, taken.only([n for n in range(len(taken.values)) if n not in errors]))
+                return
             if len(taken.values) == 1:
                 if taken.offsets[0] != NO_OFFSET:
                     yield _unusable(key, taken, repr(error))

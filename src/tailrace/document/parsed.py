@@ -15,27 +15,6 @@ from tailrace.errors import DecodeError
 from tailrace.event import Event, Stamp, check, decode, encode
 
 
-class Parsed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """The fields of `Event`; treat it as frozen. No garbage collection: nothing in it can refer back to it."""
-
-    id: str
-    seq: int
-    pid: str
-    run: str
-    workflow: str
-    type: str
-    ts: str
-    iteration: str = ""
-    interaction: str = ""
-    action: str = ""
-    agent: str = ""
-    n: int = -1
-    data: dict[str, msgspec.Raw] = {}
-    """Payload values stay as they came, byte by byte."""
-    extra: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-    """Envelope fields of a newer version; unset if there are none. Not a field on the wire, as in `Event`."""
-
-
 class Head(msgspec.Struct, gc=False):
     """What an event says of itself, without what it belongs to and what it holds."""
 
@@ -46,6 +25,20 @@ class Head(msgspec.Struct, gc=False):
     workflow: str
     type: str
     ts: str
+
+
+class Parsed(Head, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """The fields of `Event`; treat it as frozen. No garbage collection: nothing in it can refer back to it."""
+
+    iteration: str = ""
+    interaction: str = ""
+    action: str = ""
+    agent: str = ""
+    n: int = -1
+    data: dict[str, msgspec.Raw] = {}
+    """Payload values stay as they came, byte by byte."""
+    extra: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    """Envelope fields of a newer version; unset if there are none. Not a field on the wire, as in `Event`."""
 
 
 _known = msgspec.json.Decoder(Parsed)

@@ -37,7 +37,7 @@ def add_totals(element: dict[str, Any], received: Mapping[str, Intervals], event
         "interactions": interactions,
         "actions": len(actions),
         **{name: len(element[name]) for name in shape.FACTS.values()},
-        "events": len(events) - sum([event.type in shape.DECISIONS for event in events]),
+        "events": sum(event.type not in shape.DECISIONS for event in events),
     }
     element["tokens"] = _tokens(actions)
     element["cost_usd"] = _cost(actions)
@@ -93,13 +93,13 @@ def add_tokens(totals: dict[str, float], value: Any) -> None:
             totals[name] = totals.get(name, 0) + number
             # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
             counted = number if counted is None else counted + number
-    if counted is not None and not ("total" in parts and is_number(parts["total"])):
+    if counted is not None and not is_number(parts.get("total")):
         totals["total"] = totals.get("total", 0) + counted
 
 
 def _cost(actions: Sequence[dict[str, Any]]) -> float:
     costs = _loosely([action["cost"] for action in actions if "cost" in action])
-    return math.fsum([cost for cost in costs if type(cost) in _NUMBERS and -_LIMIT < cost < _LIMIT])
+    return math.fsum(cost for cost in costs if is_number(cost))
 
 
 def cost_of(raw: msgspec.Raw | None) -> float:

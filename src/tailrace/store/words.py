@@ -53,7 +53,7 @@ def marked(texts: list[str]) -> str:
 
 
 def _ascii(text: str) -> str:
-    """What separates words as spaces, the rest in lower case; of ASCII only. Bytes are translated ten times as fast."""
+    """What separates words as spaces, the rest in lower case; of ASCII only."""
     return text.encode("ascii").translate(_ASCII).decode("ascii")
 
 
