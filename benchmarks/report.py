@@ -122,6 +122,7 @@ def conditions(report: Report) -> str:
         f"{report.measured_at[:10]}, {on.cpu}, {on.cores} cores, {on.system}, Python {on.python}; "
         f"{plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process: "
         "of call, CPU and events/s the best one, of all else the median; "
+        "tickers and rates that a target compares three times a round; "
         "what is given in floors was taken in turns with the floor in the same process; "
         f"bursts of {plan.events:,} events of about 735 B, then {plan.rate:,}/s; "
         f"highest load average at a start {load:.1f}. {packages}."

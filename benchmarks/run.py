@@ -24,6 +24,15 @@ _ROOT = Path(__file__).resolve().parents[1]
 _GRACE_SECONDS = 120.0
 _ONCE = frozenset({"outage"})
 """Modes too long for every round."""
+_THRICE = frozenset(
+    {
+        *(("nothing", "loop"), ("tailrace_sqlite", "loop"), ("tailrace_kafka", "loop")),
+        *(("tailrace_sqlite", "backlog"), ("tailrace_kafka", "backlog")),
+        *(("tailrace_kafka", "sustained"), ("confluent_kafka", "sustained")),
+    }
+)
+"""Peers and modes whose targets are tails, or rates over some seconds: a single measurement of them tells for a good part
+what else the machine did. Only where both sides of a target are in it."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -61,7 +70,8 @@ def run(plan: Plan, names: Sequence[str], modes: Sequence[str], kafka: str = "")
         nowhere = stack.enter_context(servers.refused_port())
         rows = []
         for number in range(plan.rounds):
-            order = [(name, mode) for name, mode in wanted if name not in left_out and not (number and mode in _ONCE)]
+            due = [each for each in wanted if each[0] not in left_out and not (number and each[1] in _ONCE)]
+            order = [each for each in due for _ in range(3 if each in _THRICE and not plan.quick else 1)]
             random.Random(number).shuffle(order)  # noqa: S311 - an order, the same in every run
             for name, mode in order:
                 address = nowhere if mode == "outage" else kafka

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
@@ -120,6 +121,7 @@ def choice_of(policy: Policy) -> Choice:
     return ByRate(1.0 if policy.rate is None else policy.rate)
 
 
+@lru_cache(maxsize=16_384)
 def share(run_id: str) -> float:
     """A number from 0 up to but not 1, even over all run ids, and always the same for one."""
     digest = hashlib.blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=6).digest()

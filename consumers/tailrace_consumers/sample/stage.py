@@ -45,6 +45,7 @@ class _Home:
 
     def __init__(self, partition: Partition, sampled: str) -> None:
         self.partition = partition
+        self.topic, self.number = partition
         self.sampled = sampled
         self.runs: OrderedDict[str, Waiting] = OrderedDict()
         """Longest silent first."""
@@ -99,7 +100,7 @@ class SampleStage:
         for record in records:
             try:
                 event = glance(record.value)
-                if home is None or (record.topic, record.partition) != home.partition:
+                if home is None or record.partition != home.number or record.topic != home.topic:
                     home = self._home(record.source)
                 if self._keeps_all:
                     out.append(Record(home.sampled, record.key, record.value, record.headers))

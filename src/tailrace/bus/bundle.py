@@ -6,21 +6,25 @@ all others `Bundled` is a sequence of records like any.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
+
+import msgspec
 
 from tailrace.bus import Headers, Record
 from tailrace.bus.topics import partition_of
 
 
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True, gc=False):
     """Values that follow one another and share all else. Whoever made it may add to `values` until it is published."""
 
-    __slots__ = ("headers", "key", "topic", "values")
+    topic: str
+    key: bytes
+    headers: Headers
+    values: list[bytes]
 
-    def __init__(self, topic: str, key: bytes, headers: Headers, values: list[bytes]) -> None:
-        self.topic, self.key, self.headers, self.values = topic, key, headers, values
+
+_NO_HEADERS: Headers = ()
 
 
 class Bundled(Sequence[Record]):
@@ -63,16 +67,17 @@ def bundled(records: Iterable[Record]) -> Bundled:
     """The records as bundles; those that are so already, as they are."""
     if isinstance(records, Bundled):
         return records
-    return Bundled(
-        [
-            Bundle(topic, key, headers, [record.value for record in together])
-            for (topic, key, headers), together in itertools.groupby(records, _shared)
-        ]
-    )
-
-
-def _shared(record: Record) -> tuple[str, bytes, Headers]:
-    return record.topic, record.key, record.headers
+    bundles: list[Bundle] = []
+    topic, headers = "", _NO_HEADERS
+    key: bytes | None = None
+    values: list[bytes] = []
+    for record in records:
+        if record.key == key and record.headers == headers and record.topic == topic:
+            values.append(record.value)
+        else:
+            topic, key, headers, values = record.topic, record.key, record.headers, [record.value]
+            bundles.append(Bundle(topic, key, headers, values))
+    return Bundled(bundles)
 
 
 def by_topic(records: Iterable[Record]) -> dict[str, Bundled]:

@@ -18,7 +18,7 @@ from tailrace.event import types
 
 ABSENCE = (types.PRODUCER_LOST, types.RUN_ABANDONED)
 """Types of the events that say that a run's producer is gone."""
-_LIMIT = 1e15
+_LIMIT, _WHOLE_LIMIT = 1e15, 10**15
 _NUMBERS = (int, float)
 _loose = msgspec.json.Decoder()
 
@@ -89,11 +89,13 @@ def add_tokens(totals: dict[str, float], value: Any) -> None:
     parts = value if isinstance(value, dict) else {"total": value}
     counted: float | None = None
     for name, number in parts.items():
-        if type(number) in _NUMBERS and -_LIMIT < number < _LIMIT:  # `is_number`, without a call for each
+        # `is_number`, without a call for each; an int is compared with another one in a third of the time.
+        is_whole = number.__class__ is int and -_WHOLE_LIMIT < number < _WHOLE_LIMIT
+        if is_whole or (number.__class__ is float and -_LIMIT < number < _LIMIT):
             totals[name] = totals.get(name, 0) + number
             # Not `sum`, which rounds floats in another way since Python 3.12: totals must not depend on that.
             counted = number if counted is None else counted + number
-    if counted is not None and not is_number(parts.get("total")):
+    if counted is not None and ("total" not in parts or not is_number(parts["total"])):
         totals["total"] = totals.get("total", 0) + counted
 
 
