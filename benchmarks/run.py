@@ -31,7 +31,7 @@ _THRICE = frozenset(
         *(("tailrace_kafka", "sustained"), ("confluent_kafka", "sustained")),
     }
 )
-"""Peers and modes whose targets are tails, or rates over some seconds: a single measurement of them tells for a good part
+"""Peers and modes whose targets are tails, or rates over some seconds: one measurement of them tells for a good part
 what else the machine did. Only where both sides of a target are in it."""
 
 

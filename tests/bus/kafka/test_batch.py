@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.bus import Record
 from tailrace.bus.bundle import bundled
+from tailrace.bus.kafka import batch as kafka_batch
 from tailrace.bus.kafka.batch import packed
 
 NOW = 1_700_000_000_000
@@ -58,3 +60,10 @@ def test_a_record_larger_than_the_limit_is_a_batch_alone():
 def test_records_of_equal_bytes_but_other_objects_share_nothing_wrongly():
     records = [Record("a.topic", bytes([number % 2]), b"v", (("h", bytes([number])),)) for number in range(9)]
     assert bytes(packed(bundled(records).bundles, (0, 0), LIMIT, NOW)[0]._build()) == built(records)
+
+
+def test_headers_that_never_repeat_are_encoded_right_and_not_all_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kafka_batch, "_KEPT_HEADERS", 3)
+    records = [Record("a.topic", b"k", b"v", (("h", b"%d" % (number % 7)),)) for number in range(20)]
+    assert bytes(packed(bundled(records).bundles, (0, 0), LIMIT, NOW)[0]._build()) == built(records)
+    assert len(kafka_batch._headers_of) <= 3
