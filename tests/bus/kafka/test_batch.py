@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 import pytest
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from hypothesis import example, given
 from hypothesis import strategies as st
 
