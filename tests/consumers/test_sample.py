@@ -49,6 +49,19 @@ def test_rate_one_passes_every_record_on_byte_for_byte_with_its_headers():
     assert (out.topic, out.key, out.value, out.headers) == (SAMPLED, record.key, record.value, record.headers)
 
 
+def test_held_records_keep_their_headers_and_share_them_where_they_are_the_same():
+    sampler = stage(**TAIL)
+    events = [start(LEFT), event(LEFT, 1), event(LEFT, 2), failure(LEFT, 3)]
+    sent = [
+        msgspec.structs.replace(received(each, place), headers=(("n", b"%d" % (place // 2)),))
+        for place, each in enumerate(events)
+    ]
+    out = [record for record in sampler.feed(sent, 0.0) if decode(record.value).type != types.RUN_SAMPLED]
+    assert [(each.key, each.value, each.headers) for each in out] == [(r.key, r.value, r.headers) for r in sent]
+    assert out[0].headers is out[1].headers
+    assert out[1].headers != out[2].headers
+
+
 def test_a_run_that_its_id_keeps_is_passed_on_as_it_comes_and_holds_nothing():
     sampler = stage(rate=0.5)
     out = fed(sampler, start(KEPT), event(KEPT, 1))

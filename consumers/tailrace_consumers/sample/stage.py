@@ -174,7 +174,7 @@ class SampleStage:
         else:
             home.runs.move_to_end(run_id)
         changed = run.facts.hear(event, len(record.value))
-        self._held_bytes += run.hear(record, now)
+        self._held_bytes += run.hear(record, now, home.sampled)
         if run.ended is None and event.type in _ENDS:
             run.end(record, now)
             home.ended[run_id] = run
@@ -227,7 +227,7 @@ class SampleStage:
             run.passing = True
             if run.complete:
                 self._tell(home, run, outlook.decision, out)
-                self._pass_on(home, run, out)
+                out += run.records or ()
             else:
                 run.to_recall = True
             self._let_go(run, keep=True)
@@ -254,7 +254,7 @@ class SampleStage:
             self._tell(home, run, decision, out)
         elif decision.keep and run.complete:
             self._tell(home, run, decision, out)
-            self._pass_on(home, run, out)
+            out += run.records or ()
         elif decision.keep:
             run.passing = run.to_recall = True
             self._tell(home, run, decision, out)
@@ -311,9 +311,6 @@ class SampleStage:
         if sampled != run.told:
             run.told = sampled
             out.append(mark(home.sampled, run.facts.run, run.facts.workflow, sampled))
-
-    def _pass_on(self, home: _Home, run: Waiting, out: Output) -> None:
-        out.extend(Record(home.sampled, each.key, each.value, each.headers) for each in run.records or ())
 
     def _let_go(self, run: Waiting, *, keep: bool = False) -> None:
         """Give back what a run takes of memory: its records, and unless it is kept, itself."""

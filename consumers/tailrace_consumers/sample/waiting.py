@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from tailrace.bus import Partition, Received
+from tailrace.bus import Headers, Partition, Received, Record
 from tailrace.event import types
 from tailrace.sampling import SampleSettings
 from tailrace_consumers.sample.facts import Facts
 from tailrace_consumers.sample.policies import Decision
 
-RECORD_OVERHEAD = 400
+RECORD_OVERHEAD = 250
 """About what a held record takes beside its value."""
 RUN_OVERHEAD = 2_000
 """About what a run takes beside its records."""
@@ -36,8 +36,8 @@ class Waiting:
     """
 
     __slots__ = (
-        *("before", "complete", "decision", "ended", "ended_on_bus", "facts", "first_offset", "heard", "heard_on_bus"),
-        *("last_offset", "passing", "records", "since", "size", "to_recall", "told", "whole"),
+        *("before", "complete", "decision", "ended", "ended_on_bus", "facts", "first_offset", "headers", "heard"),
+        *("heard_on_bus", "last_offset", "passing", "records", "since", "size", "to_recall", "told", "whole"),
     )
 
     def __init__(self, facts: Facts, first_offset: int, now: float, *, whole: bool) -> None:
@@ -47,8 +47,10 @@ class Waiting:
         self.since = now
         self.whole = whole
         """Whether `facts` are those of the run from its first event on."""
-        self.records: list[Received] | None = []
-        """What waits for the decision; None: nothing is kept back (any more)."""
+        self.records: list[Record] | None = []
+        """What waits for the decision, as it is passed on; None: nothing is kept back (any more)."""
+        self.headers: Headers = ()
+        """Of the last of them."""
         self.complete = whole
         """Whether `records` are all of the run."""
         self.passing = False
@@ -66,15 +68,18 @@ class Waiting:
         self.ended: float | None = None
         self.ended_on_bus = 0.0
 
-    def hear(self, record: Received, now: float) -> int:
-        """Note a record, and hold it where records are held; returns the bytes that it takes."""
+    def hear(self, record: Received, now: float, sampled: str) -> int:
+        """Note a record, and hold it for the topic `sampled` where any are held; returns the bytes that it takes."""
         self.last_offset = record.offset
         self.heard = now
         if record.timestamp > self.heard_on_bus:  # noqa: PLR1730 - for every record, and max() is a call
             self.heard_on_bus = record.timestamp
         if self.records is None:
             return 0
-        self.records.append(record)
+        # One tuple for all that have the same: four for each would be gone through by each search for garbage.
+        if record.headers != self.headers:
+            self.headers = record.headers
+        self.records.append(Record(sampled, record.key, record.value, self.headers))
         size = len(record.value) + RECORD_OVERHEAD
         self.size += size
         return size

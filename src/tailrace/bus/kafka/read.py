@@ -8,12 +8,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, errors
 
-from tailrace.bus import Headers, Partition, Received
+from tailrace.bus import Partition, Received
 from tailrace.bus.kafka.url import Brokers
-
-_KEPT_HEADERS = 4096
-_kept_headers: dict[tuple[tuple[str, bytes | None], ...], Headers] = {}
-"""Of the places in runs that records come from, of which there are few at a time."""
 
 CHECK_SECONDS = 1.0
 """The longest that a receive may take beyond its wait, to find out whether it is caught up."""
@@ -68,26 +64,19 @@ def received(polled: Iterable[Sequence[Received | ConsumerRecord]]) -> list[Rece
 
 def _received(at: TopicPartition | ConsumerRecord, record: Any) -> Received:
     headers = tuple(record.headers)
+    for _, value in headers:
+        if value is None:  # which only others write, as records without a key or a value
+            headers = tuple((name, value or b"") for name, value in headers)
+            break
     return Received(
         at.topic,
         at.partition,
         record.offset,
         record.key or b"",
         record.value or b"",  # no value is a deletion
-        _kept_headers.get(headers) or _keep(headers),
+        headers,
         record.timestamp / 1000,
     )
-
-
-def _keep(headers: tuple[tuple[str, bytes | None], ...]) -> Headers:
-    """Headers as those of all records that have the same: a stage that holds records then holds one tuple of them, not
-    four for each record, which the search for garbage would go through again and again.
-    """
-    # Only others write a header without a value, as they do records without a key or a value.
-    whole = tuple((name, value or b"") for name, value in headers)
-    if len(_kept_headers) >= _KEPT_HEADERS:
-        _kept_headers.clear()
-    return _kept_headers.setdefault(headers, whole)
 
 
 async def positions_of(consumer: AIOKafkaConsumer, partitions: Collection[Partition]) -> dict[Partition, int]:
