@@ -134,9 +134,9 @@ class Facts:
 
     def hear(self, event: Glance, size: int) -> bool:
         """Take in an event of `size` bytes; says whether a condition may see the run otherwise now."""
-        n, pid = event.n, event.pid
-        if self._next.get(pid) == n or (n == 0 and pid not in self._next and pid not in self._others):
-            self._next[pid] = n + 1
+        n = event.n
+        if n >= 0 and self._next.get(event.pid, 0) == n and event.pid not in self._others:
+            self._next[event.pid] = n + 1
         elif self._is_known(event):
             return False
         self.events += 1
@@ -242,7 +242,7 @@ def _action_end(facts: Facts, event: Glance) -> bool:
         add_tokens(facts.tokens, data.tokens)
     if data.cost is not None and is_number(data.cost):
         facts.cost += data.cost
-    return (data.error is not None or data.status is not None) and _result(facts, event)
+    return _result(facts, event)
 
 
 def _action(facts: Facts, event: Glance) -> bool:

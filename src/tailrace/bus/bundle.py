@@ -24,9 +24,6 @@ class Bundle(msgspec.Struct, frozen=True, gc=False):
     values: list[bytes]
 
 
-_NO_HEADERS: Headers = ()
-
-
 class Bundled(Sequence[Record]):
     """The records of bundles, in order."""
 
@@ -68,8 +65,9 @@ def bundled(records: Iterable[Record]) -> Bundled:
     if isinstance(records, Bundled):
         return records
     bundles: list[Bundle] = []
-    topic, headers = "", _NO_HEADERS
+    topic = ""
     key: bytes | None = None
+    headers: Headers = ()
     values: list[bytes] = []
     for record in records:
         if record.key == key and record.headers == headers and record.topic == topic:
