@@ -131,6 +131,7 @@ async def chain(order: Order) -> Figures:
         stack.push_async_callback(bus.aclose)
         stack.push_async_callback(store.aclose)
         topics, into_bus = Topics(order.prefix), BusSink(bus)
+        await bus.create_topics((topics.documents,))  # as `consume` does before it reads
         into_store = _Whole(StoreSink(store), order.runs, done)
         sampling = Watched(SampleStage(topics, SampleSettings()), order.events, watch)
         aggregating = AggregateStage(topics, AggregateSettings())

@@ -66,9 +66,9 @@ class AggregateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     than 2 s late when they come, so that a worker that is behind catches up first."""
     abandon_after: float = 86_400.0
     """Seconds of silence after which an open run is shown as `abandoned` (a later event reopens it)."""
-    max_held_bytes: int = 256 << 20
-    """Bytes of open runs kept in memory. Beyond it the oldest are emitted as they are and forgotten;
-    their later events follow as partial documents, which the index stage joins."""
+    max_held_bytes: int = 320 << 20
+    """Bytes of runs kept in memory. Beyond it those that ended are forgotten, then open ones emitted as they are and
+    forgotten, the longest silent first; their later events follow as partial documents, which the index stage joins."""
 
 
 class IndexSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -104,14 +104,14 @@ class StoreConformance(LongRunConformance, SearchConformance):
             assert await self.stored(store, document) == render(document)
 
     async def test_a_merge_of_new_and_known_runs_leaves_each_with_its_own_words_and_agents(self, store, backend):
-        old = [run(f"number {n}", agents=(f"old{n}",), hour=1) for n in range(20)]
+        old = [run(f"number {n}", agents=(f"old{n}",), hour=1) for n in range(40)]
         await self.put(store, backend, *old)
         again = []
         for number, document in enumerate(old[::2]):
             data = msgspec.Raw(msgspec.json.encode({"message": f"again {number}"}))
             document.fold(msgspec.structs.replace(next(iter(document.events.values())), id="q-0", pid="q", data=data))
             again.append(document)
-        new = [run(f"fresh {n}", agents=(f"new{n}", f"more{n}"), hour=2) for n in range(25)]
+        new = [run(f"fresh {n}", agents=(f"new{n}", f"more{n}"), hour=2) for n in range(60)]
         mixed = [document for pair in zip(new, again, strict=False) for document in pair] + new[len(again) :]
         await self.put(store, backend, *mixed)
         for number, document in enumerate(new):

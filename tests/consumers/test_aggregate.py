@@ -125,6 +125,25 @@ def test_beyond_its_memory_the_longest_silent_runs_are_emitted_and_forgotten():
     assert aggregator.held() == {HOME: len(out)}
 
 
+def test_beyond_its_memory_runs_that_have_ended_go_before_any_open_one():
+    aggregator = stage(max_held_bytes=2_000)
+    ends = fed(aggregator, start("open"), *(each(f"r{n}", n) for n in range(6) for each in (event, end)))
+    assert [(each.key, state(each)) for each in ends] == [(f"r{n}".encode(), "complete") for n in range(6)]
+    assert aggregator.counts()["runs"] < 7
+    assert aggregator.held() == {HOME: 0}
+    more = fed(aggregator, *(event("more", n) for n in range(9)), first=13)
+    assert more[0].key == b"open"
+
+
+def test_a_late_event_of_a_run_forgotten_after_its_end_comes_out_by_itself():
+    events = [start("r"), end("r", 1), event("r", 2)]
+    aggregator = stage(max_held_bytes=0)
+    (whole,) = fed(aggregator, *events[:2])
+    (late,) = fed(aggregator, events[2], first=2)
+    assert aggregator.counts()["runs"] == 0
+    assert render(joined([whole, late])) == render(collect(events)["r"])
+
+
 def test_finish_emits_what_is_pending_and_holds_nothing():
     aggregator = stage()
     fed(aggregator, start("r"))

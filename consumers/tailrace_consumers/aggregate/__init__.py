@@ -59,7 +59,8 @@ _encoder = msgspec.json.Encoder()
 class AggregateStage:
     """Events in, rendered documents out. Not thread-safe.
 
-    Beyond `max_held_bytes` the runs silent for longest (to the second) are emitted as they are and forgotten.
+    Beyond `max_held_bytes` runs are emitted as they are and forgotten: those first that have ended, of which only late
+    events may still come, then the ones silent for longest (to the second).
     """
 
     def __init__(self, topics: Topics, settings: AggregateSettings, max_record_bytes: int = _MAX_RECORD_BYTES) -> None:
@@ -73,6 +74,8 @@ class AggregateStage:
         self._in_time: dict[RunKey, Run] = {}
         self._late: dict[RunKey, Run] = {}
         """Of them those of which the first such event came in time, or late; longest waiting first."""
+        self._ended: dict[RunKey, None] = {}
+        """Those that have ended, the first one first."""
         self._held_bytes = 0
         self._looked_at = 0.0
         self._live_at = 0.0
@@ -99,8 +102,9 @@ class AggregateStage:
                 yield from self._emit(key)
         for key in ended:
             yield from self._emit(key)
+        self._ended.update(ended)
         while self._held_bytes > self._settings.max_held_bytes:
-            yield from self._forget_run(next(iter(self._runs)))
+            yield from self._forget_run(next(iter(self._ended or self._runs)))
 
     def _hear(self, key: RunKey, record: Received, event: Head, now: float) -> Run:
         run = self._runs.get(key)
@@ -207,6 +211,7 @@ class AggregateStage:
 
     def _let_go(self, key: RunKey) -> None:
         self._held_bytes -= self._runs.pop(key).held_bytes
+        self._ended.pop(key, None)
 
     def _settle(self, key: RunKey) -> Run | None:
         """The run, if it was pending, which it is no longer."""

@@ -70,9 +70,10 @@ VALUES {rows}
 ON CONFLICT (run_id) DO UPDATE SET workflow = excluded.workflow, state = excluded.state, status = excluded.status,
   started = excluded.started, summary = excluded.summary, body = excluded.body
 """
-_TOGETHER = 16
+_TOGETHER = 64
 """Runs in one statement. Each statement lets the GIL go, and whoever is busy then takes 5 ms to give it back: with six
-statements a run, a `consume all` with much to do stored next to nothing until its other stages had nothing left."""
+statements a run, a `consume all` with much to do stored next to nothing until its other stages had nothing left. What
+is stored of them is in memory at once: of each about `PAGE_BYTES` at most."""
 _MAX_BOUND = 999
 """Values of one statement: what SQLite before 3.32 takes."""
 _WRITE_PAGE = "INSERT OR REPLACE INTO run_pages (run_id, page, digest, text, body) VALUES (?, ?, ?, ?, ?)"
