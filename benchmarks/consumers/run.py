@@ -107,8 +107,10 @@ class _Bench:
 
     def measured(self, mode: str, peer: str, data: Data, number: int) -> Row:
         load, begin = os.getloadavg()[0], time.monotonic()
-        # The chain reads what it writes, so that it needs topics of its own each time.
-        prefix = f"chain-{number}" if mode == "chain" else f"{data.what}-{data.runs}-{data.open_at_once}"
+        # The chain reads what it writes, so that it needs topics of its own each time; and nobody else reads what the
+        # sampler writes, which has the prefix of what it reads.
+        made = f"{data.what}-{data.kind}-{data.runs}-{data.open_at_once}"
+        prefix = f"chain-{number}" if mode == "chain" else made
         try:
             reads = self._topic(prefix, data)
             row = Row(peer, mode, number, self._work(mode, peer, prefix, reads, data), load=load)
