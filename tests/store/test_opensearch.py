@@ -94,6 +94,18 @@ class TestIndexes:
             found = (await store.search(Query())).runs
         assert {each.run_id: each.workflow_name for each in found} == {old.run_id: "support-bot", new.run_id: "another"}
 
+    async def test_no_refresh_of_an_index_waits_for_merges_nor_of_one_made_by_an_older_template(self, cluster):
+        path = f"/_index_template/{cluster.prefix}-runs"
+        for month in range(2):
+            async with aclosing(cluster.open()) as store:
+                await store.merge([run(day=1 + 40 * month)])
+            settings = cluster.call("GET", f"/{cluster.prefix}-runs-*/_settings?flat_settings=true")
+            waits = [each["settings"].get("index.merge_on_flush.enabled") for each in settings.values()]
+            assert waits == ["false"] * (month + 1)
+            for index in settings:  # as they were before version 3
+                cluster.call("PUT", f"/{index}/_settings", {"index.merge_on_flush.enabled": None})
+            cluster.call("PUT", path, TEMPLATE_1 | {"index_patterns": [f"{cluster.prefix}-runs-*"]})
+
     async def test_reading_creates_nothing(self, cluster):
         async with aclosing(cluster.open()) as store:
             assert await store.get("abcd") is None

@@ -53,6 +53,26 @@ class TestFaults:
         for document in documents:
             assert render(await store.get(document.run_id)) == render(document)
 
+    async def test_a_server_without_the_setting_about_merges_gets_templates_without_it(self, store, proxy, cluster):
+        asked = []
+
+        async def refuse(request, body):
+            if b"merge_on_flush" not in body:
+                return None
+            asked.append(request.path)
+            reason = "unknown setting [index.merge_on_flush.enabled]"
+            return web.json_response({"error": {"type": "illegal_argument_exception", "reason": reason}}, status=400)
+
+        proxy.fault = refuse
+        document = run()
+        assert await store.merge([document]) == []
+        assert render(await store.get(document.run_id)) == render(document)
+        for kind in ("runs", "pages"):
+            alias = f"{cluster.prefix}-{kind}"
+            assert {f"/{alias}/_settings", f"/_index_template/{alias}"} <= set(asked)
+            (made,) = cluster.call("GET", f"/_index_template/{alias}")["index_templates"]
+            assert made["index_template"]["version"] == VERSION
+
     async def test_a_server_that_stays_busy_is_a_retryable_error(self, store, proxy):
         async def refuse(request, body):
             return web.json_response({"error": "busy"}, status=503) if request.path == "/_bulk" else None

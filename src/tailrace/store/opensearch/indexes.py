@@ -21,12 +21,13 @@ from tailrace.store.entry import Entry, instant
 from tailrace.store.opensearch.client import AnswerError, Client
 from tailrace.store.pieces import Piece
 
-VERSION = 2
-"""Of the template. A newer one in the cluster is left alone. 1 had no `row`; the summary stood in the source alone."""
+VERSION = 3
+"""Of the template. A newer one in the cluster is left alone. 1 had no `row`: the summary stood in the source alone. Up
+to 2, refreshes waited for merges."""
 ROW = "row"
 """The field that holds what a list shows of a run: its `Summary` as JSON, in base64."""
 
-_NOT_FOUND = 404
+_NOT_FOUND, _BAD_REQUEST = 404, 400
 _YEARS = range(2020, 2100)
 _OTHER_MONTH = "0000.00"  # also bounds how many indexes invented run ids can make
 
@@ -67,6 +68,9 @@ _SETTINGS = {
     "refresh_interval": "1s",
     "codec": "best_compression",
 }
+_PROMPT = {"merge_on_flush.enabled": False}
+"""By itself OpenSearch has a refresh wait up to 10 s for merges of small segments; until then no search finds what was
+written. Elasticsearch does not, and refuses the setting, as versions of OpenSearch before 2 do."""
 
 
 # Read by id alone, never searched: `run_id` and `page` are there for people.
@@ -124,28 +128,42 @@ def _month(run_id: str) -> str:
 
 async def _create_template(client: Client, alias: str, settings: dict[str, Any], mappings: dict[str, Any]) -> None:
     path = f"/_index_template/{alias}"
-    with _unless_missing():
+    with _unless(_NOT_FOUND):
         present = await client.request("GET", path, _Templates)
         if any(each.index_template.version >= VERSION for each in present.index_templates):
             return
-    template = {
+    # First what exists: the template's version tells others that nothing is left to do.
+    with _unless(_NOT_FOUND):
+        await _put(client, f"/{alias}/_mapping", {"properties": mappings["properties"]})
+    with _unless(_NOT_FOUND, _BAD_REQUEST):
+        await _put(client, f"/{alias}/_settings", _PROMPT)
+    try:
+        await _put(client, path, _template(alias, {**settings, **_PROMPT}, mappings))
+    except AnswerError as error:
+        if error.status != _BAD_REQUEST:
+            raise
+        await _put(client, path, _template(alias, settings, mappings))
+
+
+def _template(alias: str, settings: dict[str, Any], mappings: dict[str, Any]) -> dict[str, Any]:
+    return {
         "index_patterns": [f"{alias}-*"],
         "priority": 500,
         "version": VERSION,
         "template": {"settings": settings, "mappings": mappings, "aliases": {alias: {}}},
     }
-    with _unless_missing():  # first: the template's version tells others that nothing is left to do
-        fields = msgspec.json.encode({"properties": mappings["properties"]})
-        await client.request("PUT", f"/{alias}/_mapping", dict[str, Any], fields)
-    await client.request("PUT", path, dict[str, Any], msgspec.json.encode(template))
+
+
+async def _put(client: Client, path: str, body: dict[str, Any]) -> None:
+    await client.request("PUT", path, dict[str, Any], msgspec.json.encode(body))
 
 
 @contextlib.contextmanager
-def _unless_missing() -> Iterator[None]:
+def _unless(*statuses: int) -> Iterator[None]:
     try:
         yield
     except AnswerError as error:
-        if error.status != _NOT_FOUND:
+        if error.status not in statuses:
             raise
 
 
