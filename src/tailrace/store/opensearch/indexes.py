@@ -69,8 +69,9 @@ _SETTINGS = {
     "codec": "best_compression",
 }
 _PROMPT = {"merge_on_flush.enabled": False}
-"""By itself OpenSearch has a refresh wait up to 10 s for merges of small segments; until then no search finds what was
-written. Elasticsearch does not, and refuses the setting, as versions of OpenSearch before 2 do."""
+"""By itself OpenSearch from 2.2 on has a refresh wait up to 10 s for merges of small segments; until then no search finds
+what was written. Elasticsearch never waits; it and OpenSearch before 2.1 refuse the setting. An index that is open
+takes it over when its shards are next opened (opensearch-project/OpenSearch#10048)."""
 
 
 # Read by id alone, never searched: `run_id` and `page` are there for people.
