@@ -69,7 +69,7 @@ _SETTINGS = {
     "codec": "best_compression",
 }
 _PROMPT = {"merge_on_flush.enabled": False}
-"""By itself OpenSearch from 2.2 on has a refresh wait up to 10 s for merges of small segments; until then no search finds
+"""By itself OpenSearch since 2.2 has a refresh wait up to 10 s for merges of small segments; until then no search finds
 what was written. Elasticsearch never waits; it and OpenSearch before 2.1 refuse the setting. An index that is open
 takes it over when its shards are next opened (opensearch-project/OpenSearch#10048)."""
 
