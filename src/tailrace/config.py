@@ -51,7 +51,7 @@ class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: str | None = None
     """None: `<home>/spool`."""
     segment_bytes: int = 8 << 20
-    """A segment is closed at about this size and deleted once the bus has acknowledged all of it."""
+    """A segment is closed at about this size, and deleted or used again once the bus has acknowledged all of it."""
     max_bytes: int = 1 << 30
     """Budget of one process. Beyond it events are dropped, counted, and the document shows it."""
     max_event_bytes: int = 900_000

@@ -92,8 +92,10 @@ def test_a_segment_that_is_read_and_closed_is_looked_at_again_ever_more_rarely_a
     assert [segment.number for segment in looked].count(1) == 1
 
 
-def test_what_comes_late_to_an_older_segment_takes_the_position_back_until_it_is_shipped(spool):
+def test_what_comes_late_to_an_older_segment_takes_the_position_back_until_it_is_shipped(spool, monkeypatch):
     """A thread may have been interrupted between taking the segment and writing to it."""
+    now = 1_000.0
+    monkeypatch.setattr("tailrace.spool.tail.time.monotonic", lambda: now)
     late = spool.write
     tail = Tail(spool.directory, guest=True)
     while spool.written()[0] == 1:
@@ -102,6 +104,7 @@ def test_what_comes_late_to_an_older_segment_takes_the_position_back_until_it_is
     assert tail.position() == spool.written()
     late(frame(7))
     assert tail.position()[0] == 1
+    now += 10.0  # it is looked at again ever more rarely
     assert read_all(tail) == [7]
     assert tail.position() == spool.written()
 

@@ -390,6 +390,7 @@ def test_a_lost_owner_lock_is_taken_again_in_place(root):
 
 def test_a_spool_that_cannot_be_begun_leaves_neither_files_nor_descriptors(root, monkeypatch):
     before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, "sendfile", lambda *_: 0)
     monkeypatch.setattr(os, "pwritev", lambda *_: 0)
     for _ in range(3):
         with pytest.raises(OSError, match="the disk took 0"):

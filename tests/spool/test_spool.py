@@ -286,6 +286,7 @@ def test_a_full_disk_is_an_error_of_the_call_and_no_signal(root, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
+        patched.setattr(os, "sendfile", full)
         patched.setattr(os, "pwritev", full)
         with pytest.raises(OSError, match="No space"):
             append(spool, 0, 100)

@@ -127,7 +127,8 @@ time.sleep(1.01); steps(4000, 100); log.finalize(); report()
 
 
 INJECTED = """
-names = ("open", "pwritev", "write", "rename", "mkdir", "unlink", "rmdir", "ftruncate", "fstat", "lstat", "scandir")
+names = ("open", "sendfile", "pwritev", "write", "rename", "mkdir", "unlink", "rmdir", "ftruncate", "fstat", "lstat")
+names += ("scandir",)
 calls, fail_at = 0, 0
 def failing(name, real):
     def call(*arguments, **options):

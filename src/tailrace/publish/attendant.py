@@ -15,11 +15,11 @@ from tailrace.publish.thread import Publisher, PublishState
 from tailrace.spool.append import Spool
 from tailrace.spool.shipped import Listener, Shipped
 
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.1
 _HURRY_SECONDS = 0.003
 """Between two looks while somebody waits; each is longer than the one before, up to the above."""
 _PATIENCE = 1.2
-_CHECK_SECONDS = 0.25
+_CHECK_SECONDS = 0.5
 """Between two looks whether there is a companion."""
 _ATTEMPTS = 3
 _STARTS = 8

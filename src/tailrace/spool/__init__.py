@@ -4,7 +4,8 @@ One directory a producer, under `<home>/spool/<producer id>/`:
 
 - `segment-00000001.frames`, ...: frames (`tailrace.spool.frame`), appended by the producer, read by who ships;
 - `aside`: a small segment for calls that come while their own thread changes segments; `spare`: the next segment;
-  `fresh`: one in the making for a call that does not wait for the spare;
+  `fresh`: one in the making for a call that does not wait for the spare; `kept-1`, ...: acknowledged ones, zeroed, to
+  be used again;
 - `runs`: which runs the producer opened and ended, so that a dead producer's open runs can be named;
 - `cursor`: up to where everything has been acknowledged by the bus; a hint, repeated shipping is harmless;
 - `shipped`: the same, and more, as a companion process tells it to the live producer (`tailrace.spool.shipped`);

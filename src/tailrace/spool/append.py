@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import sys
@@ -16,6 +17,7 @@ from tailrace.errors import SpoolError
 from tailrace.spool import files, segment
 from tailrace.spool.directory import ASIDE, create
 from tailrace.spool.runs import RunNotes
+from tailrace.spool.spares import Spares
 
 _ASIDE_BYTES = 64 << 10
 _FIRST_BYTES = 256 << 10
@@ -24,8 +26,11 @@ _FRESH_BYTES = 512 << 10
 """What a log call makes if it cannot wait for the spare: some 0.2 ms."""
 _MEASURE_SECONDS = 1.0
 _RENEW_SECONDS = 0.25
-_POPULATE_WRITE = 23
-"""MADV_POPULATE_WRITE of Linux 5.14: take the page faults now."""
+_SHORT_SECONDS = 0.5
+"""Where segments are filled as quickly as that, the next one is made at once; else there is time to see whether one
+comes back that was used."""
+_KEEP_SECONDS = 10.0
+"""In one segment: after so long no others are kept for the next ones."""
 _REFERENCES = 4
 
 
@@ -54,8 +59,6 @@ class Spool:
         """Whether another process ships it, and removes it in the end."""
         self._settings = settings
         self.directory, self._owner, self.ship_lock = self._create()
-        self._preparing = threading.Lock()
-        """For who makes a spare, and clears another's file for it; never taken by a log call."""
         self._turn = threading.RLock()
         self._turning = False
         self.turned = threading.Event()
@@ -63,15 +66,16 @@ class Spool:
         self._measured = 0.0
         self._used = 0
         self._retired: dict[int, mmap.mmap] = {}
-        self._spare: mmap.mmap | None = None
         self._was_late = False
         """Whether a log call had to make its segment itself."""
-        self._idle: tuple[int, mmap.mmap] | None = None
+        self._turned_at = time.monotonic()
+        self._lasted = math.inf
+        """Seconds that the segment before was in use."""
         self._number = 1
         self._starts = {1: 0}
         """Of each segment: the bytes appended to those before it."""
         first = min(_FIRST_BYTES, settings.segment_bytes)
-        self._next_bytes = min(2 * first, settings.segment_bytes)
+        self._spares = Spares(self.directory, settings.segment_bytes, first)
         self._renewed = time.monotonic()
         with contextlib.ExitStack() as undo:
             undo.callback(self._unlock)
@@ -112,15 +116,14 @@ class Spool:
         not wait: it makes a smaller one.
         """
         self._trim()
-        with contextlib.suppress(OSError, SpoolError), self._preparing:  # a log call will meet the same, and count it
-            is_early = self._map.tell() * 2 < len(self._map) < self._settings.segment_bytes
-            if self._spare is not None or (is_early and not self._was_late):
-                return
-            spare = self._make(self.directory.spare, self._next_bytes)
-            self._next_bytes = min(2 * len(spare), max(self._settings.segment_bytes, len(spare)))
-            with contextlib.suppress(ValueError):  # an older kernel, or not Linux: log calls take the page faults
-                spare.madvise(_POPULATE_WRITE)
-            self._spare, self._was_late = spare, False
+        spares = self._spares
+        with contextlib.suppress(OSError, SpoolError), spares.lock:  # a log call will meet the same, and count it
+            is_due = self._was_late or self._lasted < _SHORT_SECONDS or self._map.tell() * 2 >= len(self._map)
+            if spares.ready is None and (is_due or spares.has_kept()):
+                spares.make_ready(self._check_budget)
+                self._was_late = False
+            if time.monotonic() - self._turned_at > _KEEP_SECONDS:
+                spares.give_back()
 
     def renew(self) -> str:
         """Go on in a fresh directory or segment if this one was deleted or replaced: a line about it, else "".
@@ -135,7 +138,7 @@ class Spool:
             return ""
         gone = f"the spool {self.directory.path} was deleted or replaced"
         try:
-            with self._preparing, self._turn:
+            with self._spares.lock, self._turn:
                 if self._is_in_place():  # a log call took the next segment in between
                     return ""
                 self._begin_again()
@@ -166,7 +169,7 @@ class Spool:
             undo.pop_all()
         self._unlock()
         self._owner, self.ship_lock = owner, ship
-        self._spare = self._idle = None
+        self._spares.move(directory)
         aside.write(self._aside[: self._aside.tell()])
         self._aside = aside
         self._go_on_in(made)
@@ -181,19 +184,9 @@ class Spool:
         made.write(old[copied : old.tell()])
 
     def reuse(self, number: int) -> bool:
-        """Take an acknowledged segment for the next one: its pages are there already. False: it may be deleted."""
-        with self._preparing:
-            if self._idle is None or self._idle[0] != number or self._spare is not None:
-                return False
-            idle, self._idle = self._idle[1], None
-            try:
-                self.directory.segment(number).rename(self.directory.spare)
-                segment.clear(self.directory.spare, len(idle))
-            except OSError:
-                return False
-            idle.seek(0)
-            self._spare = idle
-        return True
+        """Keep an acknowledged segment that was let go: its pages are there already. False: it may be deleted."""
+        with self._spares.lock:
+            return self._spares.keep(self.directory.segment(number))
 
     def sync(self) -> None:
         """Returns when all that was appended before the call survives a power cut. Blocks for the disk."""
@@ -226,14 +219,12 @@ class Spool:
         return ASIDE < number < self._number and number not in self._retired
 
     def _trim(self) -> None:
-        """Let go of the mappings of older segments, but for one that may be used again."""
+        """Let go of the mappings of older segments."""
         for number, retired in list(self._retired.items()):
             # A thread that was interrupted between taking `write` and calling it holds one more reference. The
             # others: `_retired`, the list, its pair, the local name, the argument.
-            if sys.getrefcount(retired) > _REFERENCES or self._retired.pop(number, None) is None:
-                continue
-            if self._idle is None and len(retired) == self._settings.segment_bytes:
-                self._idle = (number, retired)
+            if sys.getrefcount(retired) <= _REFERENCES:
+                self._retired.pop(number, None)
 
     def appended(self, upto: tuple[int, int] | None = None) -> int:
         """Bytes appended in all, or up to a place that `written` or a reader gave. Costs no system call."""
@@ -313,13 +304,12 @@ class Spool:
     def _turn_over(self, needed: int) -> None:
         # Under its number only when nothing can fail any more: to a reader, a segment with a successor is closed.
         following = self.directory.segment(self._number + 1)
-        if self._spare is not None and len(self._spare) >= needed:
-            made = self._spare
-            self.directory.spare.rename(following)
-            self._spare = None  # only now: `prepare` may begin another one in its place
-        else:
+        made = self._spares.take(following, needed)
+        if made is None:
             self._was_late = True
-            made = self._make(self.directory.fresh, max(needed, min(_FRESH_BYTES, self._settings.segment_bytes)))
+            size = max(needed, min(_FRESH_BYTES, self._settings.segment_bytes))
+            self._check_budget(size)
+            made = segment.made_anew(self.directory.fresh, size)
             self.directory.fresh.rename(following)
         self._swap(made)
         self._trim()
@@ -329,14 +319,8 @@ class Spool:
         self._retired[self._number] = self._map
         self._starts[self._number + 1] = self._starts[self._number] + self._map.tell()
         self._map, self.write, self._number = made, made.write, self._number + 1
-
-    def _make(self, path: Path, size: int) -> mmap.mmap:
-        self._check_budget(size)
-        try:
-            return segment.made(path, size)
-        except FileExistsError:  # left from an attempt that failed half-way
-            path.unlink(missing_ok=True)
-            return segment.made(path, size)
+        now = time.monotonic()
+        self._lasted, self._turned_at = now - self._turned_at, now
 
     def _check_budget(self, size: int) -> None:
         limit = self._settings.max_bytes

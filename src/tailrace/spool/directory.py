@@ -23,6 +23,8 @@ _SEGMENT = "segment-"
 _SUFFIX = ".frames"
 ASIDE = 0
 """Number of the segment for calls that come while their own thread changes segments; the others count from 1."""
+KEPT = 2
+"""So many acknowledged segments at most wait to be used again."""
 REJECTED = "rejected"
 """Directory beside the producers': frames that the bus refused for good, kept for a person to look at."""
 _PIECE_BYTES = 256 << 10
@@ -48,6 +50,7 @@ class SpoolDirectory:
         self.ship_lock = path / "ship.lock"
         self.closed = path / "closed"
         self.spare = path / "spare"
+        self.kept = [path / f"kept-{number}" for number in range(1, KEPT + 1)]
         self.fresh = path / "fresh"
         self.shipped = path / "shipped"
         self._about = path / "about.json"
@@ -115,7 +118,7 @@ class SpoolDirectory:
         """
         with contextlib.suppress(OSError):
             segments = [self.segment(number) for number in (ASIDE, *self.segments())]
-            notes = [self.runs, self.cursor, self.closed, self.spare, self.fresh, self.shipped, self._about]
+            notes = [self.runs, self.cursor, self.closed, self.spare, *self.kept, self.fresh, self.shipped, self._about]
             for path in (*segments, *notes, self.ship_lock, self.owner_lock):
                 with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                     path.unlink()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tailrace.priority import never_preempt
 from tailrace.spool.append import Spool
 
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.1
 _SYNC_SECONDS = 1.0
 
 
