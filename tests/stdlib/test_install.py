@@ -190,3 +190,45 @@ def test_undoing_leaves_everything_as_it_was():
     assert passed == [ValueError]
     assert tailrace.install() is not installed
     tailrace.install()()
+
+
+TOGETHER = """
+import importlib.machinery, sys, threading
+import tailrace, tailrace.stdlib.install
+
+failures = []
+
+class Held:
+    "Lets one thread import the package only once the other waits for a part of it, too."
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "asyncio" and threading.current_thread() is importer:
+            spec = importlib.machinery.PathFinder.find_spec(name)
+            execute = spec.loader.exec_module
+            def exec_module(module):
+                installer.start()
+                while sys._current_frames()[installer.ident].f_code.co_name != "acquire":
+                    pass
+                execute(module)
+            spec.loader.exec_module = exec_module
+            return spec
+
+def run(step):
+    try:
+        step()
+    except BaseException as error:
+        failures.append(repr(error))
+
+importer = threading.Thread(target=run, args=(lambda: __import__("asyncio").run,))
+installer = threading.Thread(target=run, args=(tailrace.install,))
+assert "asyncio" not in sys.modules
+sys.meta_path.insert(0, Held())
+importer.start()
+importer.join()
+installer.join()
+print(failures)
+"""
+
+
+def test_installing_while_a_publishers_thread_imports_asyncio_harms_neither():
+    assert run(TOGETHER) == (0, "[]\n", "")

@@ -32,7 +32,9 @@ class Installed:
 
     def hook_up(self) -> None:
         """Put ourselves before what is there, which goes on being called."""
-        from asyncio.base_events import BaseEventLoop  # noqa: PLC0415 - importing tailrace stays quick
+        # Not from its submodule: while a publisher's thread imports the package, each could wait for the other, and
+        # Python would let one of them go on with half of it.
+        from asyncio import BaseEventLoop  # noqa: PLC0415 - importing tailrace stays quick
 
         installed, tell_loop = self, BaseEventLoop.call_exception_handler
 
