@@ -7,7 +7,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_COLLECT_AFTER = (20_000, 20, 50)
+_COLLECT_AFTER = (100_000, 20, 50)
 """Thresholds of `gc`: a batch of records is thousands of objects that reference counting alone frees."""
 _TRIM, _MAP = -1, -3
 """M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h."""

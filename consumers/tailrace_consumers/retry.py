@@ -29,6 +29,8 @@ class Retry:
         self.progress = progress
         self._report = report
         self._sleep = sleep
+        self._waits: dict[str, str] = {}
+        """By what is being done: one thing may get on while another one waits."""
 
     async def __call__(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         """The result of `call()`, repeated while its error is retryable; `doing` says in the note what waits.
@@ -43,14 +45,19 @@ class Retry:
                 if not error.retryable:
                     raise
                 self.progress.retries += 1
-                self._note(f"{doing}: {error}")
+                self._note(doing, f"{doing}: {error}")
             else:
-                self._note("")
+                self._note(doing, "")
                 return result
             await self._sleep(pause)
         raise AssertionError("the pauses never end")
 
-    def _note(self, note: str) -> None:
+    def _note(self, doing: str, note: str) -> None:
+        if note:
+            self._waits[doing] = note
+        else:
+            self._waits.pop(doing, None)
+        note = next(iter(self._waits.values()), "")
         if note == self.progress.note:
             return
         self.progress.note = note

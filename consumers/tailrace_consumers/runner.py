@@ -1,8 +1,8 @@
 """The one loop that runs every stage: receive, forget what was revoked, feed, tick, write, commit.
 
-An offset is committed only after everything that the records below it led to is written, so a process may be killed
-at any point: the records are read again, and documents join to the same. Cancelling the task is such a kill;
-`Runner.stop` ends in order.
+What comes of a batch is written while the next one is read and fed. An offset is committed only after everything that
+the records below it led to is written, so a process may be killed at any point: the records are read again, and
+documents join to the same. Cancelling the task is such a kill; `Runner.stop` ends in order.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tailrace.bus import UNBOUNDED, Batch, Partition, Received, Subscription
 from tailrace.bus.gathering import rest_after
 from tailrace.consumer import Progress
 from tailrace.errors import BusError, TailraceError
+from tailrace_consumers.behind import WriteBehind
 from tailrace_consumers.dead_letters import DeadLetter, DeadLetters, Quota
 from tailrace_consumers.retry import Retry
 from tailrace_consumers.sinks import Sink
@@ -83,7 +84,7 @@ class Runner(Generic[Item]):
         self._max_bytes = max_bytes
         self._positions: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
-        self._commit_at = 0.0
+        self._commit_at = clock() + _COMMIT_EVERY
         self._rest = 0.0
         """Seconds to let records gather before the next batch is read."""
         self._quota = Quota(max_dead_per_minute)
@@ -118,35 +119,49 @@ class Runner(Generic[Item]):
             TailraceError: it cannot go on: an error that no retry can cure, or too many dead letters in a minute.
                 These are committed by then: when it is started again it goes on behind them.
         """
+        failure: Exception | None = None
+        with self._scope:
+            async with anyio.create_task_group() as group:
+                writing = WriteBehind(group)
+                try:
+                    await self._run(connect, until, writing)
+                    await writing.done()
+                except Exception as error:  # noqa: BLE001 - raised below, not in a group of errors with no other one
+                    failure = error
+                    group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _run(self, connect: Callable[[], Awaitable[Subscription]], until: Until, writing: WriteBehind) -> None:
         caught_up = False
         patient_until = anyio.current_time() + self._patience
         wait = _WAIT if until == "cancelled" else 0.0
-        with self._scope:
-            subscription = await self._connect(connect)
-            while subscription and not self._stopping and not caught_up:
-                batch = await self._receive(subscription, wait=wait)
-                came = time.monotonic()
-                self._note_turn(active=subscription.active)
-                if until == "caught_up" and not subscription.active:
-                    if await self.measure_lag() == 0 or anyio.current_time() >= patient_until:
-                        return
-                    wait = _WAIT
-                    continue
-                await self._take(batch)
+        subscription = await self._connect(connect)
+        while subscription and not self._stopping and not caught_up:
+            batch = await self._receive(subscription, wait=wait)
+            came = time.monotonic()
+            self._note_turn(active=subscription.active)
+            if until == "caught_up" and not subscription.active:
+                if await self.measure_lag() == 0 or anyio.current_time() >= patient_until:
+                    return
+                wait = _WAIT
+                continue
+            await self._take(batch, writing)
+            too_many = self._quota.used_up(self._clock())
+            if too_many or self._clock() >= self._commit_at or not batch.records:
+                await self._commit(subscription, writing)
                 too_many = self._quota.used_up(self._clock())
-                if too_many or self._clock() >= self._commit_at or not batch.records:
-                    await self._commit(subscription)
-                if too_many:
-                    raise TailraceError(
-                        f"{self.progress.stage} stops: {too_many:,} dead letters within a minute; see what they are"
-                        " (`tailrace dead list`), and whether its topics hold what it reads; if they do, start it"
-                        " again, with a higher consume.max_dead_per_minute"
-                    )
-                caught_up = until == "caught_up" and batch.caught_up
-                self._rest = rest_after(batch, time.monotonic() - came) if until == "cancelled" else 0.0
-            if subscription:
-                await self._write(self._stage.finish(self._clock(), caught_up=caught_up))
-                await self._commit(subscription)
+            if too_many:
+                raise TailraceError(
+                    f"{self.progress.stage} stops: {too_many:,} dead letters within a minute; see what they are"
+                    " (`tailrace dead list`), and whether its topics hold what it reads; if they do, start it"
+                    " again, with a higher consume.max_dead_per_minute"
+                )
+            caught_up = until == "caught_up" and batch.caught_up
+            self._rest = rest_after(batch, time.monotonic() - came) if until == "cancelled" else 0.0
+        if subscription:
+            await self._write(self._stage.finish(self._clock(), caught_up=caught_up), writing)
+            await self._commit(subscription, writing)
 
     async def _connect(self, connect: Callable[[], Awaitable[Subscription]]) -> Subscription | None:
         with anyio.CancelScope() as self._reading:
@@ -160,12 +175,12 @@ class Runner(Generic[Item]):
             return await self._retry("reading", lambda: subscription.receive(**limits, wait=wait))
         return Batch()  # stopped while it waited
 
-    async def _take(self, batch: Batch) -> None:
+    async def _take(self, batch: Batch, writing: WriteBehind) -> None:
         self._forget(batch.revoked)
         now = self._clock()
         output = self._feed(batch.records, now)
         output.extend(self._stage.tick(now))
-        self._quota.add(await self._write(output), now)
+        await self._write(output, writing)
         self.progress.received += len(batch.records)
         last = {(record.topic, record.partition): record for record in batch.records}
         for at, record in last.items():
@@ -207,9 +222,12 @@ class Runner(Generic[Item]):
                     parts += [part[middle:], part[:middle]]
         return output
 
-    async def _write(self, output: Iterable[Item | DeadLetter]) -> int:
-        """How many of it became dead letters."""
-        given = list(output)
+    async def _write(self, output: Iterable[Item | DeadLetter], writing: WriteBehind) -> None:
+        """Begin to write it, once what came of the batch before is written."""
+        if given := list(output):
+            await writing.begin(lambda: self._written(given))
+
+    async def _written(self, given: Sequence[Item | DeadLetter]) -> None:
         letters = [each for each in given if isinstance(each, DeadLetter)]
         items = [each for each in given if not isinstance(each, DeadLetter)] if letters else cast("list[Item]", given)
         if items:
@@ -219,10 +237,11 @@ class Runner(Generic[Item]):
         if letters:
             await self._retry("writing dead letters", lambda: self._dead_letters.write(letters))
             self.progress.dead += len(letters)
+            self._quota.add(len(letters), self._clock())
             _log.warning("%s: %d dead letters: %s", self.progress.stage, len(letters), letters[0].error)
-        return len(letters)
 
-    async def _commit(self, subscription: Subscription) -> None:
+    async def _commit(self, subscription: Subscription, writing: WriteBehind) -> None:
+        await writing.done()
         held = self._stage.held()
         upto = {
             partition: min(position, held.get(partition, position)) for partition, position in self._positions.items()

@@ -236,6 +236,118 @@ async def test_nothing_is_committed_while_a_write_waits():
     assert await bench.runner.measure_lag() == 0
 
 
+class Gate:
+    """A sink that writes to the world only when it is let, and fails where it is told to."""
+
+    def __init__(self, world):
+        self.world = world
+        self.begun = anyio.Event()
+        self.open = anyio.Event()
+        self.error = None
+
+    async def write(self, items):
+        self.begun.set()
+        await self.open.wait()
+        if self.error:
+            raise self.error
+        return await BusSink(self.world).write(items)
+
+
+class Told(Echo):
+    """Tells when it has been fed that often."""
+
+    def __init__(self, often):
+        super().__init__()
+        self.often = often
+        self.reached = anyio.Event()
+
+    def feed(self, records, now):
+        yield from super().feed(records, now)
+        if len(self.fed) == self.often:
+            self.reached.set()
+
+
+def still(values):
+    """A filled world in which it is never time to commit."""
+    world = filled(values)
+    world.clock = lambda: 1_000.0
+    return world
+
+
+async def test_the_next_batch_is_fed_while_the_last_one_is_written_and_no_further_one_nor_is_any_committed():
+    world = still([b"%d" % number for number in range(150)])
+    gate = Gate(world)
+    stage = Told(2)
+    bench = Bench(stage, world=world, sink=gate)
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.run)
+        with anyio.fail_after(10):
+            await stage.reached.wait()
+            await anyio.wait_all_tasks_blocked()
+        assert stage.fed == [50, 50]
+        assert bench.written() == []
+        assert world.committed["g"] == {}
+        gate.open.set()
+    assert bench.written() == [*[b"%d" % number for number in range(150)], b"finished"]
+    assert await bench.runner.measure_lag() == 0
+
+
+async def test_a_write_that_fails_for_good_while_the_next_batch_is_fed_ends_it_uncommitted():
+    world = still([b"%d" % number for number in range(100)])
+    gate = Gate(world)
+    gate.error = BusError("not authorised", retryable=False)
+    stage = Told(2)
+    bench = Bench(stage, world=world, sink=gate)
+
+    async def fail():
+        await stage.reached.wait()
+        gate.open.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(fail)
+        with anyio.fail_after(10), pytest.raises(BusError, match="not authorised"):
+            await bench.run()
+    assert await bench.runner.measure_lag() == 100
+
+
+async def test_a_failure_to_read_does_not_wait_for_a_write_under_way():
+    world = still([b"%d" % number for number in range(100)])
+    gate = Gate(world)
+    bench = Bench(Echo(), world=world, sink=gate)
+
+    def prepare(subscription):
+        receive = subscription.receive
+
+        async def once(**how):
+            subscription.receive = Outage(subscription, "receive", BusError("not authorised", retryable=False), times=1)
+            return await receive(**how)
+
+        subscription.receive = once
+
+    with anyio.fail_after(10), pytest.raises(BusError, match="not authorised"):
+        await bench.run(prepare=prepare)
+    assert gate.begun.is_set()
+    assert bench.written() == []
+    assert await bench.runner.measure_lag() == 100
+
+
+async def test_while_a_write_waits_that_is_what_is_told_though_reading_gets_on():
+    world = still([b"%d" % number for number in range(100)])
+    stage = Told(2)
+    told = []
+
+    async def sleep(_):
+        with anyio.fail_after(10):
+            await stage.reached.wait()
+        told.append(bench.runner.progress.note)
+
+    bench = Bench(stage, world=world, sleep=sleep)
+    Outage(world, "publish", BusError("down", retryable=True), times=1)
+    await bench.run()
+    assert told == ["writing: down"]
+    assert bench.runner.progress.note == ""
+
+
 async def test_an_error_that_no_retry_can_cure_ends_it_uncommitted():
     bench = Bench(Echo(), world=filled([b"1"]))
     with pytest.raises(BusError, match="not authorised"):

@@ -49,6 +49,8 @@ def test_counts_are_of_all_places_in_the_tree(story):
         ([10**15, 10**15 - 1], {"total": 10**15 - 1}),
         ([0, {"input": 0}], {"input": 0, "total": 0}),
         ([-3], {"total": -3}),
+        ([{"input": 10**15}, {"input": 1}], {"input": 1, "total": 1}),
+        ([{"input": 1, "ok": True}, {"input": 2, "ok": True}], {"input": 3, "total": 3}),
     ],
 )
 def test_tokens_are_summed_by_name_and_odd_values_are_passed_over(story, values, expected):
@@ -63,6 +65,7 @@ def test_tokens_are_summed_by_name_and_odd_values_are_passed_over(story, values,
     [
         ([], 0),
         ([0.1] * 10, 1.0),
+        ([1e300, 0.5, -1e15], 0.5),
         ([1, 0.5, None, "3", True, {"usd": 1}, 1e300], 1.5),
         ([10**400], 0),
     ],
@@ -177,3 +180,18 @@ def test_what_one_action_adds_is_what_the_totals_of_all_are_made_of(raws):
             added[name] = added.get(name, 0) + number
     assert totals._tokens(actions) == pytest.approx(added)
     assert totals._cost(actions) == pytest.approx(sum(totals.cost_of(msgspec.Raw(raw)) for raw in raws))
+
+
+@given(st.data())
+def test_tokens_that_are_all_named_alike_come_to_what_each_adds(data):
+    names = data.draw(st.lists(st.sampled_from(["input", "output", "total", "cached"]), unique=True))
+    number = st.integers(-(10**15) - 1, 10**15 + 1) | st.booleans() | st.floats(-2e15, 2e15)
+    alike = st.integers(-10, 10) if data.draw(st.booleans()) else number
+    values = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, alike)), max_size=5))
+    raws = [msgspec.Raw(msgspec.json.encode(value)) for value in values]
+    added = {}
+    for raw in raws:
+        totals.add_tokens(added, msgspec.json.decode(raw))
+    found = totals._tokens([{"tokens": raw} for raw in raws])
+    assert found == added
+    assert list(found) == sorted(found)

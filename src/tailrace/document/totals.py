@@ -30,18 +30,20 @@ def add_totals(element: dict[str, Any], received: Mapping[str, Intervals], event
     if state == shape.ABANDONED:
         element["final_status"] = shape.ABANDONED
     actions = list(_actions(element))
-    element["agents"] = sorted({event.agent for event in events if event.agent})
+    kinds = [event.type for event in events]
+    element["agents"] = sorted({event.agent for event in events} - {""})
     interactions = sum(len(it["interactions"]) for it in element["iterations"]) + len(element["interactions"])
     element["counts"] = {
         "iterations": len(element["iterations"]),
         "interactions": interactions,
         "actions": len(actions),
         **{name: len(element[name]) for name in shape.FACTS.values()},
-        "events": sum(event.type not in shape.DECISIONS for event in events),
+        "events": len(kinds) - sum(map(kinds.count, shape.DECISIONS)),
     }
     element["tokens"] = _tokens(actions)
     element["cost_usd"] = _cost(actions)
-    element["integrity"] = _integrity(received, events, complete=state == shape.COMPLETE)
+    dropped = _dropped(events) if types.DROPPED in kinds else {}
+    element["integrity"] = _integrity(received, dropped, complete=state == shape.COMPLETE)
     element.setdefault("sampling", dict(shape.NOT_SAMPLED))
 
 
@@ -71,10 +73,31 @@ def _actions(element: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _tokens(actions: Sequence[dict[str, Any]]) -> dict[str, float]:
-    totals: dict[str, float] = {}
-    for value in _loosely([action["tokens"] for action in actions if "tokens" in action]):
-        add_tokens(totals, value)
+    values = _loosely([action["tokens"] for action in actions if "tokens" in action])
+    totals = _added_up(values)
+    if totals is None:
+        totals = {}
+        for value in values:
+            add_tokens(totals, value)
     return dict(sorted(totals.items()))
+
+
+def _added_up(values: Sequence[Any]) -> dict[str, float] | None:
+    """The totals where all values name the same whole numbers, as those of one library do: name by name.
+
+    None where they do not: then each is added for itself.
+    """
+    if set(map(type, values)) != {dict} or len(set(map(tuple, values))) != 1:
+        return None
+    totals: dict[str, float] = {}
+    for name in values[0]:
+        column = [value[name] for value in values]
+        if set(map(type, column)) != {int} or not -_WHOLE_LIMIT < min(column) <= max(column) < _WHOLE_LIMIT:
+            return None
+        totals[name] = sum(column)
+    if totals and "total" not in totals:
+        totals["total"] = sum(totals.values())
+    return totals
 
 
 def tokens_of(raw: msgspec.Raw | None) -> dict[str, float]:
@@ -101,7 +124,9 @@ def add_tokens(totals: dict[str, float], value: Any) -> None:
 
 def _cost(actions: Sequence[dict[str, Any]]) -> float:
     costs = _loosely([action["cost"] for action in actions if "cost" in action])
-    return math.fsum(cost for cost in costs if is_number(cost))
+    if set(map(type, costs)) != {float} or not -_LIMIT < min(costs) <= max(costs) < _LIMIT:
+        costs = [cost for cost in costs if is_number(cost)]
+    return math.fsum(costs)
 
 
 def cost_of(raw: msgspec.Raw | None) -> float:
@@ -133,14 +158,9 @@ def is_number(value: Any) -> bool:
     return type(value) in _NUMBERS and -_LIMIT < value < _LIMIT
 
 
-def _integrity(received: Mapping[str, Intervals], events: Sequence[Parsed], *, complete: bool) -> dict[str, Any]:
+def _integrity(received: Mapping[str, Intervals], dropped: dict[str, int], *, complete: bool) -> dict[str, Any]:
     """What was received of what the producers counted; `complete` claims that nothing is missing or to come."""
     gaps = {pid: holes for pid, numbers in sorted(received.items()) if (holes := numbers.gaps())}
-    dropped: dict[str, int] = {}
-    for event in events:
-        if event.type == types.DROPPED:
-            for reason, count in _reasons(event).items():
-                dropped[reason] = dropped.get(reason, 0) + count
     return {
         # What an override drops was not wanted: nothing is missing.
         "complete": complete and not gaps and all(reason.startswith(types.BY_OVERRIDE) for reason in dropped),
@@ -150,6 +170,16 @@ def _integrity(received: Mapping[str, Intervals], events: Sequence[Parsed], *, c
         "gaps": gaps,
         "producers": {pid: numbers.spans() for pid, numbers in sorted(received.items())},
     }
+
+
+def _dropped(events: Sequence[Parsed]) -> dict[str, int]:
+    """How many events the producers dropped, by reason."""
+    dropped: dict[str, int] = {}
+    for event in events:
+        if event.type == types.DROPPED:
+            for reason, count in _reasons(event).items():
+                dropped[reason] = dropped.get(reason, 0) + count
+    return dropped
 
 
 def _reasons(event: Parsed) -> dict[str, int]:

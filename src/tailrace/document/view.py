@@ -92,7 +92,7 @@ def _tree(parts: Parts) -> Element:
             context = Context(iteration=event.iteration)
         else:
             home, context = root["actions"], Context()
-        action = action_of.get(event.id)
+        action = action_of.get(event.id) if action_of else None
         home.append(_fact(event, context) if action is None else _action_element(action, nodes[action], context))
     return root
 
@@ -136,9 +136,14 @@ def _write_halves(element: Element, node: Node, node_shape: NodeShape, context: 
 
 
 def _fact(event: Parsed, context: Context, places: Places = shape.FACT_PLACES) -> Element:
-    element: Element = {"event": event.id, "timestamp": event.ts}
-    _write_context(element, event, context)
-    _write_data(element, event.data, places, "start_extra")
+    data = event.data
+    is_there = (event.iteration, event.interaction, event.action, event.agent) == context
+    if is_there and places[tuple(data)].as_it_is:  # as most are
+        element: Element = {"event": event.id, "timestamp": event.ts, **data}
+    else:
+        element = {"event": event.id, "timestamp": event.ts}
+        _write_context(element, event, context)
+        _write_data(element, data, places, "start_extra")
     if event.extra:
         element["envelope"] = dict(sorted(event.extra.items()))
     return element

@@ -28,6 +28,9 @@ def reading(brokers: Brokers, **others: Any) -> dict[str, Any]:
         # sent for nothing: an eighth of what aggregating a backlog costs. Each partition with a backlog may hold it.
         "max_partition_fetch_bytes": 2 << 20,
         "fetch_max_bytes": 16 << 20,
+        # aiokafka asks a broker one thing at a time. While it waits for news of partitions without any, it does not ask
+        # for more of one with a backlog: for half a second, by its own choice.
+        "fetch_max_wait_ms": 100,
         **others,
     }
 
