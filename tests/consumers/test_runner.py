@@ -1,7 +1,7 @@
 import anyio
 import pytest
 
-from tailrace.bus import Record
+from tailrace.bus import Batch, Record
 from tailrace.consumer import Progress
 from tailrace.errors import BusError, StoreError, TailraceError
 from tailrace.store import Rejected
@@ -328,6 +328,31 @@ async def test_a_failure_to_read_does_not_wait_for_a_write_under_way():
         await bench.run(prepare=prepare)
     assert gate.begun.is_set()
     assert bench.written() == []
+    assert await bench.runner.measure_lag() == 100
+
+
+async def test_a_write_that_fails_while_another_member_takes_over_is_told():
+    world = still([b"%d" % number for number in range(100)])
+    gate = Gate(world)
+    gate.error = BusError("not authorised", retryable=False)
+    bench = Bench(Echo(), world=world, sink=gate)
+
+    def prepare(subscription):
+        receive = subscription.receive
+
+        async def once(**how):
+            subscription.receive = receive_nothing
+            return await receive(**how)
+
+        async def receive_nothing(**_):
+            subscription.active = False
+            gate.open.set()
+            return Batch()
+
+        subscription.receive = once
+
+    with anyio.fail_after(10), pytest.raises(BusError, match="not authorised"):
+        await bench.run(prepare=prepare)
     assert await bench.runner.measure_lag() == 100
 
 
