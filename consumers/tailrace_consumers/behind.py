@@ -18,25 +18,24 @@ class WriteBehind:
 
     def __init__(self, group: TaskGroup) -> None:
         self._group = group
-        self._write: Callable[[], Awaitable[None]] | None = None
-        """What is under way."""
         self._done = anyio.Event()
+        """Set while nothing is under way."""
+        self._done.set()
         self._error: Exception | None = None
 
     async def begin(self, write: Callable[[], Awaitable[None]]) -> None:
         """Returns when `write` is under way, and what was begun before it is done; raises what that raised."""
         await self.done()
-        self._write, self._done = write, anyio.Event()
+        self._done = anyio.Event()
         self._group.start_soon(self._run, write)
-        turns = _TURNS
-        while turns and self._write is not None:
-            turns -= 1
+        for _ in range(_TURNS):
+            if self._done.is_set():
+                break
             await anyio.lowlevel.checkpoint()
 
     async def done(self) -> None:
         """Returns when nothing is under way; raises what the last write raised."""
-        if self._write is not None:
-            await self._done.wait()
+        await self._done.wait()
         error, self._error = self._error, None
         if error is not None:
             raise error
@@ -47,5 +46,4 @@ class WriteBehind:
         except Exception as error:  # noqa: BLE001 - who waits for it raises it
             self._error = error
         finally:
-            self._write = None
             self._done.set()

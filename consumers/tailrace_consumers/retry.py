@@ -38,18 +38,18 @@ class Retry:
         Raises:
             BusError, StoreError: not retryable.
         """
-        for pause in _pauses():
-            try:
-                result = await call()
-            except (BusError, StoreError) as error:
-                if not error.retryable:
-                    raise
-                self.progress.retries += 1
-                self._note(doing, f"{doing}: {error}")
-            else:
-                self._note(doing, "")
-                return result
-            await self._sleep(pause)
+        try:
+            for pause in _pauses():
+                try:
+                    return await call()
+                except (BusError, StoreError) as error:
+                    if not error.retryable:
+                        raise
+                    self.progress.retries += 1
+                    self._note(doing, f"{doing}: {error}")
+                await self._sleep(pause)
+        finally:
+            self._note(doing, "")  # also where it is cancelled: nothing waits any more
         raise AssertionError("the pauses never end")
 
     def _note(self, doing: str, note: str) -> None:

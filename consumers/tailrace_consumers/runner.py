@@ -147,8 +147,9 @@ class Runner(Generic[Item]):
                 wait = _WAIT
                 continue
             await self._take(batch, writing)
+            caught_up = until == "caught_up" and batch.caught_up
             too_many = self._quota.used_up(self._clock())
-            if too_many or self._clock() >= self._commit_at or not batch.records:
+            if too_many or caught_up or self._clock() >= self._commit_at or not batch.records:
                 await self._commit(subscription, writing)
                 too_many = self._quota.used_up(self._clock())
             if too_many:
@@ -157,7 +158,6 @@ class Runner(Generic[Item]):
                     " (`tailrace dead list`), and whether its topics hold what it reads; if they do, start it"
                     " again, with a higher consume.max_dead_per_minute"
                 )
-            caught_up = until == "caught_up" and batch.caught_up
             self._rest = rest_after(batch, time.monotonic() - came) if until == "cancelled" else 0.0
         if subscription:
             await self._write(self._stage.finish(self._clock(), caught_up=caught_up), writing)

@@ -124,6 +124,13 @@ def filled(values):
     return world
 
 
+def still(values):
+    """A filled world in which it is never time to commit."""
+    world = filled(values)
+    world.clock = lambda: 1_000.0
+    return world
+
+
 async def test_until_caught_up_it_writes_finishes_and_commits_everything():
     bench = Bench(Echo(), world=filled([b"1", b"2", b"3"]))
     await bench.run()
@@ -184,6 +191,22 @@ async def test_too_many_dead_letters_in_a_minute_stop_it_and_a_restart_goes_on_b
     await again.run()
     assert bench.written(TOPICS.dead) == [b"x"] * 100
     assert set(bench.written()) == {b"good", b"finished"}
+
+
+async def test_too_many_dead_letters_of_the_very_last_batch_are_told_as_well():
+    world = still([b"x"] * 40)
+    publish = world.publish
+
+    async def slowly(records):
+        for _ in range(100):  # turns of the loop, more than a write gets before the next batch
+            await anyio.lowlevel.checkpoint()
+        await publish(records)
+
+    world.publish = slowly
+    bench = Bench(Echo(poison={b"x"}), world=world, max_dead_per_minute=30)
+    with pytest.raises(TailraceError, match="40 dead letters within a minute"):
+        await bench.run()
+    assert await bench.runner.measure_lag() == 0
 
 
 @pytest.mark.parametrize("limit", [0, 101])
@@ -265,13 +288,6 @@ class Told(Echo):
         yield from super().feed(records, now)
         if len(self.fed) == self.often:
             self.reached.set()
-
-
-def still(values):
-    """A filled world in which it is never time to commit."""
-    world = filled(values)
-    world.clock = lambda: 1_000.0
-    return world
 
 
 async def test_the_next_batch_is_fed_while_the_last_one_is_written_and_no_further_one_nor_is_any_committed():
@@ -440,6 +456,16 @@ async def test_a_stop_ends_the_wait_for_a_bus_that_is_away():
     with anyio.fail_after(2):
         await bench.runner.run(connect)
     assert bench.written() == []
+
+
+async def test_what_is_given_up_is_not_told_to_wait_any_more():
+    async def away():
+        raise BusError("down", retryable=True)
+
+    retry = Retry(Progress("echo"), sleep=lambda _: anyio.sleep_forever())
+    with anyio.move_on_after(0.01):
+        await retry("reading", away)
+    assert (retry.progress.retries, retry.progress.note) == (1, "")
 
 
 async def test_a_stop_before_the_start_reads_nothing():

@@ -48,7 +48,7 @@ class Spool:
     a power cut once `sync` returned.
 
     Limits: who truncates a segment from outside kills the process with SIGBUS at its next append there. A directory
-    that was deleted or moved away is noticed by `renew`, about four times a second, which saves what the segment in
+    that was deleted or moved away is noticed by `renew`, some three times a second, which saves what the segment in
     use held; frames of older segments that the bus had not taken are lost with the directory, and all of them are if
     the process dies before the notice.
     """
