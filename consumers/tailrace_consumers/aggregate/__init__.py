@@ -26,12 +26,12 @@ from tailrace.bus import Partition, Received, Record
 from tailrace.bus.topics import Topics
 from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
-from tailrace.document.parsed import Head, head, parse_checked
+from tailrace.document.parsed import head, parse_checked
 from tailrace.document.view import view_of
 from tailrace.errors import DecodeError
 from tailrace.event import CONTENT_TYPE, SCHEMA_VERSION, Event, encode, types
 from tailrace.event.ids import parse_time
-from tailrace_consumers.aggregate.run import EVENT_OVERHEAD, NO_OFFSET, Run, Taken
+from tailrace_consumers.aggregate.run import NO_OFFSET, Run, Taken
 from tailrace_consumers.consume import Plan, consume
 from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.stage import RunKey
@@ -83,17 +83,23 @@ class AggregateStage:
 
     def feed(self, records: Sequence[Received], now: float) -> Iterator[Record | DeadLetter]:
         ended: dict[RunKey, None] = {}
-        source = _NOWHERE
+        source, runs = _NOWHERE, self._runs
         for record in records:
+            value = record.value
             try:
-                event = head(record.value)
+                event = head(value)
             except DecodeError as error:
                 yield DeadLetter.unreadable(record, str(error))
                 continue
             if record.partition != source.number or record.topic != source.topic:
                 source = record.source
             key = (source, event.run)
-            run = self._hear(key, record, event, now)
+            run = runs.get(key)
+            if run is None or not run.moved_at <= now < run.moved_at + _LOOK_EVERY:
+                run = self._move(key, run, now)
+            if run.first_offset == NO_OFFSET:
+                self._await(key, run, record.offset, event.ts, now)
+            self._held_bytes += run.hear(value, record.offset, event, now)
             if event.type in _ENDS:
                 run.ended = True
                 ended[key] = None
@@ -106,29 +112,21 @@ class AggregateStage:
         while self._held_bytes > self._settings.max_held_bytes:
             yield from self._forget_run(next(iter(self._ended or self._runs)))
 
-    def _hear(self, key: RunKey, record: Received, event: Head, now: float) -> Run:
-        run = self._runs.get(key)
+    def _move(self, key: RunKey, run: Run | None, now: float) -> Run:
+        """Behind all others, which is not done for each event."""
         if run is None:
             run = self._runs[key] = Run()
-            run.moved_at = now
-        elif not run.moved_at <= now < run.moved_at + _LOOK_EVERY:
+        else:
             self._runs.move_to_end(key)
-            run.moved_at = now
-        run.heard_at = now
-        run.workflow = event.workflow
-        if event.ts > run.last_ts:  # noqa: PLR1730 - for every event, and max() is a call
-            run.last_ts = event.ts
-        if run.first_offset == NO_OFFSET:
-            self._pending[key] = run
-            is_late = now - (parse_time(event.ts) or now) > _LATE_SECONDS
-            (self._late if is_late else self._in_time)[key] = run
-            run.first_offset, run.pending_since = record.offset, now
-        run.values.append(record.value)
-        run.offsets.append(record.offset)
-        size = len(record.value) + EVENT_OVERHEAD
-        run.held_bytes += size
-        self._held_bytes += size
+        run.moved_at = now
         return run
+
+    def _await(self, key: RunKey, run: Run, offset: int, ts: str, now: float) -> None:
+        """From here on the run has events that were not emitted."""
+        self._pending[key] = run
+        is_late = now - (parse_time(ts) or now) > _LATE_SECONDS
+        (self._late if is_late else self._in_time)[key] = run
+        run.first_offset, run.pending_since = offset, now
 
     def tick(self, now: float) -> Iterator[Record | DeadLetter]:
         for key in self._due(now):

@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tailrace.document.parsed import Head
+
 EVENT_OVERHEAD = 60
 """What holding an event takes beside its bytes: the head of an object, and its places in lists."""
 NO_OFFSET = -1
@@ -53,6 +55,18 @@ class Run:
         self.pending_since = 0.0
         self.last_ts = self.workflow = ""
         """The latest time of all events so far, and the workflow of the last."""
+
+    def hear(self, value: bytes, offset: int, event: Head, now: float) -> int:
+        """Hold an event; returns the bytes that it takes."""
+        self.heard_at = now
+        self.workflow = event.workflow
+        if event.ts > self.last_ts:  # noqa: PLR1730 - for every event, and max() is a call
+            self.last_ts = event.ts
+        self.values.append(value)
+        self.offsets.append(offset)
+        size = len(value) + EVENT_OVERHEAD
+        self.held_bytes += size
+        return size
 
     def take(self) -> Taken:
         """The events of the next document: the whole run if it has ended and fits, else what is new."""

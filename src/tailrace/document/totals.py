@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from tailrace.document import shape
+from tailrace.document.columns import added_up
 from tailrace.document.intervals import Intervals
 from tailrace.document.parsed import Parsed
 from tailrace.event import types
@@ -73,31 +74,13 @@ def _actions(element: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _tokens(actions: Sequence[dict[str, Any]]) -> dict[str, float]:
-    values = _loosely([action["tokens"] for action in actions if "tokens" in action])
-    totals = _added_up(values)
+    raws = [action["tokens"] for action in actions if "tokens" in action]
+    totals = added_up(raws)
     if totals is None:
         totals = {}
-        for value in values:
+        for value in _loosely(raws):
             add_tokens(totals, value)
     return dict(sorted(totals.items()))
-
-
-def _added_up(values: Sequence[Any]) -> dict[str, float] | None:
-    """The totals where all values name the same whole numbers, as those of one library do: name by name.
-
-    None where they do not: then each is added for itself.
-    """
-    if set(map(type, values)) != {dict} or len(set(map(tuple, values))) != 1:
-        return None
-    totals: dict[str, float] = {}
-    for name in values[0]:
-        column = [value[name] for value in values]
-        if set(map(type, column)) != {int} or not -_WHOLE_LIMIT < min(column) <= max(column) < _WHOLE_LIMIT:
-            return None
-        totals[name] = sum(column)
-    if totals and "total" not in totals:
-        totals["total"] = sum(totals.values())
-    return totals
 
 
 def tokens_of(raw: msgspec.Raw | None) -> dict[str, float]:
