@@ -155,7 +155,7 @@ def test_doctor_names_a_spool_that_a_newer_version_left(tailrace):
     killed_program(tailrace)
     (directory,) = all_in(tailrace.home / "spool")
     first = directory.segment(1)
-    first.write_bytes(b"TRF\x02" + first.read_bytes()[4:])
+    first.write_bytes(b"TRF\x03" + first.read_bytes()[4:])
     result = tailrace("doctor")
     assert f"{directory.producer}: written by a newer tailrace" in result.stdout
     assert "fix: upgrade tailrace here" in result.stdout

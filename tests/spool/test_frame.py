@@ -1,5 +1,9 @@
 """Frames are found again after any damage, and nothing damaged is ever taken for a frame."""
 
+import struct
+from zlib import crc32
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +74,42 @@ def test_arbitrary_bytes_are_read_without_an_error(buffer):
     assert parsed.consumed == len(buffer)
     assert parsed.frames == []
     assert parsed.damaged == len(buffer.rstrip(b"\0"))
+
+
+def of_version_1(seq, value):
+    """A frame as the first version wrote it, put together from its description."""
+    topic, key = b"tailrace.events.w", b"k" * 32
+    counts = struct.pack("<4sIIQQB", b"TRF\x01", len(value), 0, seq, 0, 0)
+    route = struct.pack("<BHH8s", len(key), len(topic), 0, NO_SPAN) + key + topic
+    return counts + route + value + struct.pack("<I", crc32(value, crc32(counts, crc32(route))))
+
+
+OLD = [of_version_1(seq, value=bytes([65 + seq]) * (seq * 7)) for seq in range(5)]
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@given(which=st.lists(st.booleans(), min_size=5, max_size=5))
+def test_frames_of_both_versions_may_follow_one_another(which, verify):
+    buffer = b"".join([OLD[seq] if is_old else FIVE[seq] for seq, is_old in enumerate(which)])
+    parsed = parse(buffer, final=True, verify=verify)
+    assert [(frame.seq, frame.value) for frame in parsed.frames] == [
+        (seq, bytes([65 + seq]) * (seq * 7)) for seq in range(5)
+    ]
+    assert (parsed.consumed, parsed.damaged) == (len(buffer), 0)
+
+
+def test_damage_to_a_frame_of_version_1_is_seen():
+    whole = b"".join(OLD)
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        found = parse(bytes(damaged), final=True)
+        assert len(found.frames) == 4
+        assert {frame.seq for frame in found.frames} < set(range(5))
+
+
+def test_without_verifying_only_the_last_frame_of_a_stretch_is_looked_at():
+    torn = bytearray(SEGMENT)
+    torn[len(FIVE[0]) - 1] ^= 1
+    torn[-1] ^= 1
+    assert [frame.seq for frame in parse(bytes(torn), final=False, verify=False).frames] == [0, 1, 2, 3]

@@ -1,27 +1,32 @@
 """A frame: one event in a segment. Found again after any damage: magic, lengths and a checksum.
 
-Layout, little endian: magic `TRF` and the version byte 1; body length u32; `n` u32; sequence u64; time u64,
+Layout, little endian: magic `TRF` and the version byte 2; body length u32; `n` u32; sequence u64; time u64,
 microseconds since 1970; type u8; then what the frames of one place in a run share, its route: key length u8, topic
-length u16, text length u16, span id 8 bytes (zero: none), key, topic, text; then the body; then a checksum u32.
+length u16, text length u16, span id 8 bytes (zero: none), key, topic, text; then the body; then a checksum of 8 bytes.
 
 The body is the event's `data` as JSON, and the text the shared part of its envelope (`tailrace.event.wire`): whoever
 reads the frame puts the event together, so that a logging call need not. With type 0 the body is the whole value.
 
-The checksum is the CRC-32 (zlib) of the route, then what is before it, then the body: in this order, so that the route
-is summed once for all its frames. A wrong length puts the checksum elsewhere.
+The checksum is XXH3 (64 bits, in its canonical form) of the body, with that of what is before the route as its seed,
+which has that of the route as its seed: so the route is summed once for all its frames. A wrong length puts the
+checksum elsewhere. Frames of version 1, which had a CRC-32 (zlib) there, are read as well.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from tailrace.event import types, wire
 
-MAGIC = b"TRF\x01"
+MAGIC = b"TRF\x02"
+_ANY_MAGIC = MAGIC[:-1]
 WHOLE = 0
 """In the place of a type: the body is the value."""
 _COUNTS = struct.Struct("<4sIIQQB")
@@ -29,10 +34,7 @@ _LENGTHS = struct.Struct("<BHH8s")
 _pack_counts = _COUNTS.pack
 _unpack_counts = _COUNTS.unpack_from
 _ROUTE_AT = _COUNTS.size
-_CHECK = struct.Struct("<I")
-_pack_check = _CHECK.pack
-_CHECK_BYTES = _CHECK.size
-_LEAST = _COUNTS.size + _LENGTHS.size + _CHECK_BYTES
+_pack_crc = struct.Struct("<I").pack
 NO_SPAN = bytes(8)
 _CODES = frozenset((WHOLE, *types.CODES.values()))
 """A new one makes a new version: an older reader must leave such a segment alone, not skip what it takes for damage."""
@@ -51,17 +53,31 @@ class Route:
         self.topic, self.key, self.span, self.text = topic, key, span, text
         name = topic.encode()
         self.packed = _LENGTHS.pack(len(key), len(name), len(text), span) + key + name + text
-        self.seed = crc32(self.packed)
-        """What the checksums of its frames begin with."""
+        self.seed = xxh3_64_intdigest(self.packed)
+        """Of the checksums of its frames."""
 
     def frame(self, seq: int, n: int, microseconds: int, code: int, body: bytes) -> bytes:
         """The frame of one event, as it stands in a segment."""
         counts = _pack_counts(MAGIC, len(body), n, seq, microseconds, code)
-        check = crc32(body, crc32(counts, self.seed))
-        return b"".join((counts, self.packed, body, _pack_check(check)))
+        return b"".join((counts, self.packed, body, xxh3_64_digest(body, xxh3_64_intdigest(counts, self.seed))))
 
 
 _NOWHERE = Route("", b"")
+
+
+class _Kind(NamedTuple):
+    """A version of the layout: they differ in the checksum alone."""
+
+    magic: bytes
+    check_bytes: int
+    check: Callable[[Route, bytes, bytes], bytes]
+    """(route, what is before it, body) -> the checksum."""
+
+
+_KINDS = (
+    _Kind(MAGIC, 8, lambda route, counts, body: xxh3_64_digest(body, xxh3_64_intdigest(counts, route.seed))),
+    _Kind(b"TRF\x01", 4, lambda route, counts, body: _pack_crc(crc32(body, crc32(counts, crc32(route.packed))))),
+)
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -132,12 +148,25 @@ def parse(buffer: bytes, base: int = 0, *, final: bool, verify: bool = True) -> 
 
 def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool) -> int:
     """Add the frames from `at` on, as far as one follows the other; gives the offset behind them."""
+    begun = -1
+    while at > begun:
+        begun = at
+        for kind in _KINDS:
+            at = _take_kind(kind, buffer, at, base, rows, verify=verify)
+    return at
+
+
+def _take_kind(kind: _Kind, buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool) -> int:
+    """As `_take`, of one version."""
+    if not buffer.startswith(kind.magic, at):
+        return at
+    expected, check_bytes, check = kind
     is_of, unpack, add = buffer.startswith, _unpack_counts, rows.append
     route, packed, size = _NOWHERE, _NOWHERE.packed, len(_NOWHERE.packed)
-    last, whole, begin = len(buffer) - _LEAST, len(buffer), -1
+    last, whole, begin = len(buffer) - _ROUTE_AT - _LENGTHS.size - check_bytes, len(buffer), -1
     while at <= last:
         magic, length, n, seq, microseconds, code = unpack(buffer, at)
-        if magic != MAGIC or length > MAX_VALUE or code not in _CODES:
+        if magic != expected or length > MAX_VALUE or code not in _CODES:
             break
         names = at + _ROUTE_AT
         if not is_of(packed, names):  # the frame before it is mostly of the same place
@@ -146,23 +175,20 @@ def _take(buffer: bytes, at: int, base: int, rows: list[Row], *, verify: bool) -
                 break
             route, packed, size = found, found.packed, len(found.packed)
         check_at = names + size + length
-        end = check_at + _CHECK_BYTES
+        end = check_at + check_bytes
         if end > whole:
             break
         body = buffer[names + size : check_at]
-        if verify and buffer[check_at:end] != _pack_check(crc32(body, crc32(buffer[at:names], route.seed))):
+        if verify and buffer[check_at:end] != check(route, buffer[at:names], body):
             break
         add((route, seq, n, microseconds, code, body, base + end))
         begin, at = at, end
-    if not verify and begin >= 0 and not _is_whole(rows[-1], buffer[begin:at]):
-        rows.pop()
-        return begin
+    if not verify and begin >= 0:
+        row = rows[-1]
+        if buffer[at - check_bytes : at] != check(row[0], buffer[begin : begin + _ROUTE_AT], row[5]):
+            rows.pop()
+            return begin
     return at
-
-
-def _is_whole(row: Row, frame: bytes) -> bool:
-    route, body = row[0], row[5]
-    return frame[-_CHECK_BYTES:] == _pack_check(crc32(body, crc32(frame[:_ROUTE_AT], route.seed)))
 
 
 def _route_at(buffer: bytes, at: int) -> Route | None:
@@ -183,7 +209,7 @@ def _route(packed: bytes) -> Route:
 
 
 def _next_whole(buffer: bytes, at: int, base: int) -> int:
-    while (at := buffer.find(MAGIC, at)) >= 0:
+    while (at := buffer.find(_ANY_MAGIC, at)) >= 0:
         if _take(buffer, at, base, [], verify=True) > at:
             return at
         at += 1
