@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from tailrace.document import collect
 from tailrace.document.summary import summarise
+from tailrace.document.totals import add_tokens
 from tailrace.errors import ConfigError, DecodeError
 from tailrace.event import decode, encode, types
 from tailrace.sampling import Condition, Policy, SampleSettings
 from tailrace_consumers.sample.adaptive import Adaptive, rates
-from tailrace_consumers.sample.facts import Facts, glance
+from tailrace_consumers.sample.facts import NAMES, STATE, Facts, glance
 from tailrace_consumers.sample.outcomes import Limit, share
 from tailrace_consumers.sample.policies import Fate, Policies
 from tests.consumers.making import end, event, failure, start
@@ -284,3 +285,48 @@ def test_a_function_that_is_not_there_is_a_setting_that_is_wrong(name):
 def test_a_policy_without_a_name_gives_its_own_words_as_the_reason(policy, reason):
     run = facts_of(action(0, cost=0.75), failure(RUN, 1))
     assert Policies(SampleSettings(policies=[policy])).decide(run, 0.0).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        (Condition(errors=True), False),
+        (Condition(agent="a"), True),
+        (Condition(action="search"), True),
+        (Condition(all=[Condition(errors=True), Condition(any=[Condition(action="x")])]), True),
+        (Condition(not_=Condition(agent="a")), True),
+        (Condition(any=[Condition(tag="a"), Condition(cost_over=1.0)]), False),
+    ],
+)
+def test_names_are_looked_at_only_where_a_condition_is_about_them(condition, names):
+    policies = Policies(SampleSettings(policies=[Policy(condition)]))
+    assert policies.looks_at == (NAMES | STATE if names else STATE)
+
+
+def test_an_event_says_what_conditions_may_see_otherwise_now():
+    run = Facts(RUN, "w")
+    told = []
+    for each in (start(RUN), action(1), action(2), action(3, action_name="plan"), failure(RUN, 4), failure(RUN, 5)):
+        value = encode(each)
+        told.append(run.hear(glance(value), len(value)))
+    assert told == [STATE, NAMES, 0, NAMES, STATE, 0]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [{"in": 3, "out": 4}, {"in": 3, "total": 9}, {"in": 0.1}, {"in": 1, "out": 0.7}, 7, 0.3, None, {}]
+        ),
+        max_size=100,
+    ),
+    st.integers(0, 99),
+)
+def test_tokens_come_to_the_same_however_many_are_added_up_together_and_whoever_asks_in_between(stated, asked):
+    run, expected = Facts(RUN, "w"), {}
+    for number, tokens in enumerate(stated):
+        value = encode(action(number, tokens=tokens))
+        run.hear(glance(value), len(value))
+        add_tokens(expected, tokens)
+        if number == asked:
+            assert run.tokens == expected
+    assert run.tokens == expected

@@ -9,7 +9,7 @@ import msgspec
 
 from tailrace.sampling import Condition, Policy, SampleSettings
 from tailrace_consumers.sample.conditions import Test, always, compiled, described
-from tailrace_consumers.sample.facts import Facts
+from tailrace_consumers.sample.facts import NAMES, STATE, Facts
 from tailrace_consumers.sample.outcomes import Choice, Outcome, choice_of
 
 
@@ -69,6 +69,8 @@ class Policies:
         policies.append(Policy(name="rate", rate=settings.rate))
         self.failures: Counter[str] = Counter()
         """Of conditions' own functions, by name."""
+        self.looks_at = STATE | (NAMES if any(_names(policy.when) for policy in policies) else 0)
+        """What of a run may change the outlook, of what `Facts.hear` says."""
         self._rules = [
             _Rule(place, policy, compiled(policy.when, f"sample.policies[{place}].when", self.failures))
             for place, policy in enumerate(policies)
@@ -107,6 +109,12 @@ class Policies:
                     return before
                 return rule.decision(rule.choice(run, now))
         raise AssertionError("the last policy is for every run")
+
+
+def _names(condition: Condition) -> bool:
+    """Whether it is about names of agents or actions."""
+    inner = [*condition.any, *condition.all, *([condition.not_] if condition.not_ is not None else [])]
+    return condition.agent is not None or condition.action is not None or any(map(_names, inner))
 
 
 def _reason(policy: Policy) -> str:

@@ -86,6 +86,7 @@ class SampleStage:
         self._topics = topics
         self._settings = settings
         self._policies = Policies(settings)
+        self._looks_at = self._policies.looks_at
         self._keeps_all = self._policies.keeps_all and not settings.dry_run
         self._homes: dict[Partition, _Home] = {}
         self._holding: dict[Waiting, None] = {}
@@ -180,7 +181,7 @@ class SampleStage:
             home.ended[run_id] = run
         if run.passing:
             out.append(Record(home.sampled, record.key, record.value, record.headers))
-        if (changed or is_new) and run.decision is None:
+        if (is_new or changed & self._looks_at) and run.decision is None:
             self._look(home, run, out)
 
     def _judge_by_id(self, home: _Home, event: Glance, out: Output) -> _ById | None:

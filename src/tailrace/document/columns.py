@@ -46,7 +46,7 @@ class _Kinds(dict[tuple[str, ...], "_Kind | None"]):
 _kinds = _Kinds()
 
 
-def added_up(raws: Sequence[msgspec.Raw]) -> dict[str, float] | None:
+def added_up(raws: Sequence[msgspec.Raw | bytes]) -> dict[str, float] | None:
     """What `totals.add_tokens` would come to for them all; None where they are no such objects."""
     kind = _kind_of(raws[0]) if raws else None
     if kind is None:
@@ -61,7 +61,7 @@ def added_up(raws: Sequence[msgspec.Raw]) -> dict[str, float] | None:
     return totals
 
 
-def _kind_of(raw: msgspec.Raw) -> _Kind | None:
+def _kind_of(raw: msgspec.Raw | bytes) -> _Kind | None:
     try:
         first = _any.decode(raw)
     except msgspec.MsgspecError:
