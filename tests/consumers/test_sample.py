@@ -319,3 +319,13 @@ def test_a_silent_run_that_comes_back_with_an_error_is_recalled_once_and_waited_
     assert [recall.upto for recall in sampler.tick(702.0)] == [5]
     assert sampler.tick(710.0) == []
     assert sampler.held() == {HOME: 5}
+
+
+def test_a_run_is_passed_on_once_an_action_or_an_agent_is_named_that_a_policy_keeps():
+    for condition in (Condition(action="pay"), Condition(agent="payer")):
+        sampler = stage(policies=[Policy(condition)], rate=0.0, stubs=False)
+        before = [start("r"), event("r", 1, types.ACTION, action_name="plan")]
+        assert fed(sampler, *before) == []
+        named = msgspec.structs.replace(event("r", 2, types.ACTION, action_name="pay"), agent="payer")
+        out = fed(sampler, named, first=2)
+        assert types_of(out) == [types.RUN_SAMPLED, types.RUN_START, types.ACTION, types.ACTION]

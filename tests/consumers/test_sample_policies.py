@@ -330,3 +330,13 @@ def test_tokens_come_to_the_same_however_many_are_added_up_together_and_whoever_
         if number == asked:
             assert run.tokens == expected
     assert run.tokens == expected
+
+
+def test_tokens_in_fractions_come_to_the_same_in_any_groups():
+    stated = [{"in": 0}] * 31 + [{"in": 0.123}] + [{"in": 1}] * 32
+    run, expected = Facts(RUN, "w"), {}
+    for number, tokens in enumerate(stated):
+        value = encode(action(number, tokens=tokens))
+        run.hear(glance(value), len(value))
+        add_tokens(expected, tokens)
+    assert run.tokens == expected
