@@ -4,7 +4,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY consumers consumers
-RUN python -m venv /opt/tailrace && /opt/tailrace/bin/pip install --no-cache-dir '.[cli,opensearch,metrics]'
+RUN python -m venv /opt/tailrace && /opt/tailrace/bin/pip install --no-cache-dir '.[cli,opensearch,metrics,fast]'
 
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/tailrace tailrace

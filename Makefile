@@ -61,13 +61,13 @@ clean: ## delete the environments, builds and caches
 
 .venv/test.stamp: pyproject.toml .venv/made.stamp
 	@echo "installing tailrace and its tests' dependencies into .venv ..."
-	@$(PIP) --editable '.[cli,opensearch,metrics]' --group test --group lint
+	@$(PIP) --editable '.[cli,opensearch,metrics,fast]' --group test --group lint
 	@touch $@
 
 # Rivals never enter .venv: what is tested is what is installed.
 .venv-bench/bench.stamp: pyproject.toml .venv-bench/made.stamp
 	@echo "installing tailrace and what it is compared with into .venv-bench ..."
-	@$(PIP) --editable . --group bench
+	@$(PIP) --editable '.[fast]' --group bench
 	@touch $@
 
 .venv-quix/peer.stamp .venv-bytewax/peer.stamp: .venv-%/peer.stamp: pyproject.toml .venv-%/made.stamp

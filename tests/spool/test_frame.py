@@ -1,6 +1,9 @@
 """Frames are found again after any damage, and nothing damaged is ever taken for a frame."""
 
+import json
 import struct
+import subprocess
+import sys
 from zlib import crc32
 
 import pytest
@@ -113,3 +116,27 @@ def test_without_verifying_only_the_last_frame_of_a_stretch_is_looked_at():
     torn[len(FIVE[0]) - 1] ^= 1
     torn[-1] ^= 1
     assert [frame.seq for frame in parse(bytes(torn), final=False, verify=False).frames] == [0, 1, 2, 3]
+
+
+WITHOUT_XXHASH = """
+import json, pathlib, sys
+sys.modules["xxhash"] = None
+from tailrace.spool.directory import _is_newer
+from tailrace.spool.frame import NO_SPAN, pack, parse
+old, new = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+made = pack(7, "tailrace.events.w", b"k" * 32, NO_SPAN, b"A")
+print(json.dumps([
+    made[3], [frame.seq for frame in parse(made, final=True).frames],
+    _is_newer(old), [frame.seq for frame in parse(old.read_bytes(), final=True).frames],
+    _is_newer(new), [frame.seq for frame in parse(new.read_bytes(), final=True).frames],
+]))
+"""
+
+
+def test_without_xxhash_version_1_is_written_and_read_and_version_2_is_left_alone(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(b"".join(OLD))
+    new.write_bytes(SEGMENT)
+    program = [sys.executable, "-c", WITHOUT_XXHASH, str(old), str(new)]
+    found = json.loads(subprocess.run(program, capture_output=True, check=True).stdout)
+    assert found == [1, [7], False, [0, 1, 2, 3, 4], True, []]

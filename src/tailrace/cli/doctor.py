@@ -133,7 +133,12 @@ def _companion(config: Config) -> Finding:
 def _one_spool(info: SpoolInfo, budget: int) -> Finding:
     if SpoolDirectory(Path(info.path)).is_newer():
         text = f"{info.producer}: written by a newer tailrace, {wording.size(info.bytes)} not shipped"
-        return Finding("warn", "spool", text, "upgrade tailrace here, or run `tailrace ship` of the newer one")
+        return Finding(
+            "warn",
+            "spool",
+            text,
+            "upgrade tailrace here, install its extra `fast`, or run `tailrace ship` of the newer one",
+        )
     text = wording.spool(info)
     if not info.bytes:
         return Finding("ok", "spool", text)

@@ -60,7 +60,9 @@ async def _try_one(directory: SpoolDirectory, config: Config, bus: Bus, pace: Pa
 
 async def _ship_one(directory: SpoolDirectory, config: Config, bus: Bus, pace: Pace, report: ShipReport) -> None:
     if directory.is_newer():
-        raise SpoolError("written by a newer tailrace; upgrade to ship it")
+        raise SpoolError(
+            "written by a newer tailrace, or by one with its extra `fast`; upgrade, or install that, to ship it"
+        )
     # Asked before reading: an owner that dies meanwhile is found dead by the next sweep.
     dead = not directory.owner_is_alive()
     topics = Topics(config.prefix)

@@ -1,15 +1,16 @@
 """A frame: one event in a segment. Found again after any damage: magic, lengths and a checksum.
 
-Layout, little endian: magic `TRF` and the version byte 2; body length u32; `n` u32; sequence u64; time u64,
+Layout, little endian: magic `TRF` and a version byte; body length u32; `n` u32; sequence u64; time u64,
 microseconds since 1970; type u8; then what the frames of one place in a run share, its route: key length u8, topic
-length u16, text length u16, span id 8 bytes (zero: none), key, topic, text; then the body; then a checksum of 8 bytes.
+length u16, text length u16, span id 8 bytes (zero: none), key, topic, text; then the body; then a checksum.
 
 The body is the event's `data` as JSON, and the text the shared part of its envelope (`tailrace.event.wire`): whoever
 reads the frame puts the event together, so that a logging call need not. With type 0 the body is the whole value.
 
-The checksum is XXH3 (64 bits, in its canonical form) of the body, with that of what is before the route as its seed,
-which has that of the route as its seed: so the route is summed once for all its frames. A wrong length puts the
-checksum elsewhere. Frames of version 1, which had a CRC-32 (zlib) there, are read as well.
+Version 2: the checksum is XXH3 (64 bits, in its canonical form) of the body, with that of what is before the route as
+its seed, which has that of the route as its seed: so the route is summed once for all its frames. Version 1: 4 bytes,
+the CRC-32 of zlib of the same in the same order. Version 2 is written and read where the package `xxhash` is (extra
+`fast`), version 1 elsewhere, and read everywhere. A wrong length puts the checksum elsewhere.
 """
 
 from __future__ import annotations
@@ -21,11 +22,18 @@ from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from tailrace.event import types, wire
 
-MAGIC = b"TRF\x02"
+try:
+    from xxhash import xxh3_64_digest, xxh3_64_intdigest
+except ImportError:
+    has_xxhash = False
+else:
+    has_xxhash = True
+
+MAGIC = b"TRF\x02" if has_xxhash else b"TRF\x01"
+"""Of the newest version that can be read here, which is written."""
 _ANY_MAGIC = MAGIC[:-1]
 WHOLE = 0
 """In the place of a type: the body is the value."""
@@ -53,16 +61,13 @@ class Route:
         self.topic, self.key, self.span, self.text = topic, key, span, text
         name = topic.encode()
         self.packed = _LENGTHS.pack(len(key), len(name), len(text), span) + key + name + text
-        self.seed = xxh3_64_intdigest(self.packed)
+        self.seed = _seed(self.packed)
         """Of the checksums of its frames."""
 
     def frame(self, seq: int, n: int, microseconds: int, code: int, body: bytes) -> bytes:
         """The frame of one event, as it stands in a segment."""
         counts = _pack_counts(MAGIC, len(body), n, seq, microseconds, code)
-        return b"".join((counts, self.packed, body, xxh3_64_digest(body, xxh3_64_intdigest(counts, self.seed))))
-
-
-_NOWHERE = Route("", b"")
+        return b"".join((counts, self.packed, body, _sum(body, _seed(counts, self.seed))))
 
 
 class _Kind(NamedTuple):
@@ -70,14 +75,20 @@ class _Kind(NamedTuple):
 
     magic: bytes
     check_bytes: int
-    check: Callable[[Route, bytes, bytes], bytes]
-    """(route, what is before it, body) -> the checksum."""
+    seed: Callable[..., int]
+    """(bytes, seed) -> the seed that they make of it."""
+    sum: Callable[[bytes, int], bytes]
+    """(body, seed) -> the checksum."""
+
+    def check(self, route: Route, counts: bytes, body: bytes) -> bytes:
+        return self.sum(body, self.seed(counts, self.seed(route.packed)))
 
 
-_KINDS = (
-    _Kind(MAGIC, 8, lambda route, counts, body: xxh3_64_digest(body, xxh3_64_intdigest(counts, route.seed))),
-    _Kind(b"TRF\x01", 4, lambda route, counts, body: _pack_crc(crc32(body, crc32(counts, crc32(route.packed))))),
-)
+_KINDS = [_Kind(b"TRF\x01", 4, crc32, lambda body, seed: _pack_crc(crc32(body, seed)))]
+if has_xxhash:
+    _KINDS.insert(0, _Kind(MAGIC, 8, xxh3_64_intdigest, xxh3_64_digest))
+_seed, _sum = _KINDS[0].seed, _KINDS[0].sum
+_NOWHERE = Route("", b"")
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -160,7 +171,7 @@ def _take_kind(kind: _Kind, buffer: bytes, at: int, base: int, rows: list[Row], 
     """As `_take`, of one version."""
     if not buffer.startswith(kind.magic, at):
         return at
-    expected, check_bytes, check = kind
+    expected, check_bytes, check = kind.magic, kind.check_bytes, kind.check
     is_of, unpack, add = buffer.startswith, _unpack_counts, rows.append
     route, packed, size = _NOWHERE, _NOWHERE.packed, len(_NOWHERE.packed)
     last, whole, begin = len(buffer) - _ROUTE_AT - _LENGTHS.size - check_bytes, len(buffer), -1

@@ -17,9 +17,12 @@ from aiokafka.record.util import calc_crc32c
 from tailrace.bus import Headers
 from tailrace.bus.bundle import Bundle
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", RuntimeWarning)  # that it has no wheel here, and is slow
-    import google_crc32c
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that it has no wheel here, and is slow
+        from google_crc32c import implementation, value
+except ImportError:
+    implementation = ""
 
 _LEADING = struct.Struct(">qiib")
 """Base offset, length of what follows it, leader epoch, magic: what no checksum covers, as the broker writes to it."""
@@ -74,8 +77,8 @@ class _KeptHeaders(dict[Headers, bytes]):
 _varint = _Varints()
 _start_of = _Starts()
 _headers_of = _KeptHeaders()
-_check = google_crc32c.value if google_crc32c.implementation == "c" else calc_crc32c
-"""CRC-32C by the processor's own instruction, 14 times as fast as aiokafka's, where there is a wheel for it."""
+_check = value if implementation == "c" else calc_crc32c
+"""CRC-32C by the processor's own instruction, 14 times as fast as aiokafka's, where the extra `fast` is installed."""
 
 
 class Packed(BatchBuilder):  # type: ignore[misc]  # aiokafka is not typed
