@@ -105,7 +105,7 @@ class Newcomer:
     def command(self, line):
         words = shlex.split(line, comments=True)
         match words:
-            case ["pip", "install", ".[cli]"]:
+            case ["pip", "install", ".[cli,fast]"]:
                 self.install()
             case ["make", "demo"]:
                 self.shown = self.do(*words)
