@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailrace.config import Config
+from tailrace.publish.launch import name_of
+from tailrace.spool import About
 from tailrace.spool.frame import NO_SPAN, pack, parse
 
 
@@ -121,6 +124,9 @@ def test_without_verifying_only_the_last_frame_of_a_stretch_is_looked_at():
 WITHOUT_XXHASH = """
 import json, pathlib, sys
 sys.modules["xxhash"] = None
+from tailrace.config import Config
+from tailrace.publish.launch import name_of
+from tailrace.spool import About
 from tailrace.spool.directory import _is_newer
 from tailrace.spool.frame import NO_SPAN, pack, parse
 old, new = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -129,6 +135,7 @@ print(json.dumps([
     made[3], [frame.seq for frame in parse(made, final=True).frames],
     _is_newer(old), [frame.seq for frame in parse(old.read_bytes(), final=True).frames],
     _is_newer(new), [frame.seq for frame in parse(new.read_bytes(), final=True).frames],
+    About("p", 1, "h", "internal", "2026").version, name_of(Config(home=sys.argv[3])),
 ]))
 """
 
@@ -137,6 +144,9 @@ def test_without_xxhash_version_1_is_written_and_read_and_version_2_is_left_alon
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"".join(OLD))
     new.write_bytes(SEGMENT)
-    program = [sys.executable, "-c", WITHOUT_XXHASH, str(old), str(new)]
-    found = json.loads(subprocess.run(program, capture_output=True, check=True).stdout)
+    program = [sys.executable, "-c", WITHOUT_XXHASH, str(old), str(new), str(tmp_path)]
+    *found, version, name = json.loads(subprocess.run(program, capture_output=True, check=True).stdout)
     assert found == [1, [7], False, [0, 1, 2, 3, 4], True, []]
+    # Told before there is a frame, and no companion serves both: it would take for damage what it cannot read.
+    assert (version, About("p", 1, "h", "internal", "2026").version) == (1, 2)
+    assert name != name_of(Config(home=str(tmp_path)))

@@ -136,7 +136,7 @@ async def test_a_spool_of_a_newer_version_is_left_alone_and_named(root, config):
     by_frames, by_about = orphan(root, [1], "p1"), orphan(root, [2], "p2")
     segment = by_frames.segment(1)
     segment.write_bytes(segment.read_bytes().replace(b"TRF\x02", b"TRF\x03"))
-    by_about.write_about(About("p2", 1, "h", "internal", "2030-01-01T00:00:00Z", version=2))
+    by_about.write_about(About("p2", 1, "h", "internal", "2030-01-01T00:00:00Z", version=3))
     orphan(root, [3], "p3")
     before = {path: path.read_bytes() for path in root.glob("p[12]/*")}
     report, bus = await swept(config)

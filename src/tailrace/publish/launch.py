@@ -17,6 +17,7 @@ from tailrace.config import Config, environment_for_child
 from tailrace.errors import TailraceError
 from tailrace.forking import unforked
 from tailrace.spool import files
+from tailrace.spool.frame import VERSION
 from tailrace.spool.lock import Lock
 
 _PROGRAM = """\
@@ -52,8 +53,13 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def name_of(config: Config) -> str:
-    """Whom one companion serves: the processes that ship to one bus in one way. 8 hex digits."""
-    way = msgspec.json.encode((config.bus_url, str(config.spool_path.absolute()), config.prefix, config.topics))
+    """Whom one companion serves: the processes that ship to one bus in one way. 8 hex digits.
+
+    Those whose frames are of another version have another: it might not be able to read them.
+    """
+    way = msgspec.json.encode(
+        (config.bus_url, str(config.spool_path.absolute()), config.prefix, config.topics, VERSION)
+    )
     return f"{crc32(way):08x}"
 
 

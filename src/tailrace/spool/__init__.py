@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import msgspec
 
-VERSION = 1
+from tailrace.spool.frame import VERSION
 
 
 class About(msgspec.Struct, frozen=True):
@@ -35,6 +35,7 @@ class About(msgspec.Struct, frozen=True):
     publish: str
     started: str
     version: int = VERSION
+    """Of the frames. Known before there are any: who cannot read them must not begin to."""
     companion: str = ""
     """Which companion processes ship it: those with this name (`tailrace.publish.companion`); empty: none."""
 

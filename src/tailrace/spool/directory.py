@@ -14,9 +14,9 @@ import msgspec
 
 from tailrace.errors import SpoolError
 from tailrace.event.ids import time_text
-from tailrace.spool import VERSION, About, SpoolInfo, files
+from tailrace.spool import About, SpoolInfo, files
 from tailrace.spool.cursor import read_cursor
-from tailrace.spool.frame import MAGIC, parse
+from tailrace.spool.frame import MAGIC, VERSION, parse
 from tailrace.spool.lock import Lock
 
 _SEGMENT = "segment-"

@@ -34,6 +34,7 @@ else:
 
 MAGIC = b"TRF\x02" if has_xxhash else b"TRF\x01"
 """Of the newest version that can be read here, which is written."""
+VERSION = MAGIC[-1]
 _ANY_MAGIC = MAGIC[:-1]
 WHOLE = 0
 """In the place of a type: the body is the value."""
