@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,17 @@ from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
 from tailrace.registry import open_bus, open_store
 from tailrace.sampling import SampleSettings
-from tailrace_consumers.aggregate import AggregateStage
+from tailrace.store import Store
+from tailrace_consumers.aggregate import plan as plan_aggregate
+from tailrace_consumers.consume import Plan
 from tailrace_consumers.dead_letters import DeadLetter, DeadLetters
-from tailrace_consumers.index import IndexStage
+from tailrace_consumers.index import plan as plan_index
 from tailrace_consumers.retry import Retry
 from tailrace_consumers.runner import Runner
-from tailrace_consumers.sample import SampleStage
-from tailrace_consumers.sample.rescue import RecallSink
+from tailrace_consumers.sample import plan as plan_sample
 from tailrace_consumers.sinks import BusSink, Sink, StoreSink
 from tailrace_consumers.stage import Merge, Stage
 
-_MAX_RECORDS, _MAX_DOCUMENTS = 2_000, 200
 _COMPLETE = ("tr-state", b"complete")
 _ERRORS_AND_RATE = SampleSettings(rate=0.5, keep_errors=True)
 
@@ -97,29 +97,26 @@ _NO_LIVE_VIEW = AggregateSettings(live_after=3_600.0)
 
 
 async def job(order: Order) -> Figures:
-    topics = Topics(order.prefix)
-    return await _alone(order, AggregateStage(topics, _NO_LIVE_VIEW), topics.all_sampled, order.events)
+    config = _config(order, aggregate=_NO_LIVE_VIEW)
+    return await _alone(order, config, plan_aggregate(config), order.events)
 
 
 async def aggregate(order: Order) -> Figures:
     """With the default settings: live view, and bounded memory."""
-    topics = Topics(order.prefix)
-    return await _alone(order, AggregateStage(topics, AggregateSettings()), topics.all_sampled, order.events)
+    config = _config(order)
+    return await _alone(order, config, plan_aggregate(config), order.events)
 
 
 async def sample(order: Order) -> Figures:
     """A tail policy: half of the runs by their id, of the others those with an error."""
-    topics = Topics(order.prefix)
     config = _config(order, sample=_ERRORS_AND_RATE)
-    stage = SampleStage(topics, config.sample)
-    return await _alone(order, stage, topics.all_events, order.events, into=lambda bus: RecallSink(bus, config))
+    return await _alone(order, config, plan_sample(config), order.events)
 
 
 async def index(order: Order) -> Figures:
     """Documents from the topic into OpenSearch, where no earlier round has put them."""
     config = _config(order, f"opensearch://{order.opensearch}?index_prefix={order.group}")
-    reads = Topics(order.prefix).documents
-    return await _alone(order, IndexStage(), reads, order.runs, config, _MAX_DOCUMENTS)
+    return await _alone(order, config, plan_index(config), order.runs)
 
 
 async def chain(order: Order) -> Figures:
@@ -130,15 +127,17 @@ async def chain(order: Order) -> Figures:
         bus, store = open_bus(config), open_store(config)
         stack.push_async_callback(bus.aclose)
         stack.push_async_callback(store.aclose)
-        topics, into_bus = Topics(order.prefix), BusSink(bus)
+        topics = Topics(order.prefix)
         await bus.create_topics((topics.documents,))  # as `consume` does before it reads
-        into_store = _Whole(StoreSink(store), order.runs, done)
-        sampling = Watched(SampleStage(topics, SampleSettings()), order.events, watch)
-        aggregating = AggregateStage(topics, AggregateSettings())
+        sampling, aggregating, indexing = plan_sample(config), plan_aggregate(config), plan_index(config)
+        watched = Watched(sampling.stage, order.events, watch)
         runners = [
-            (_runner(bus, topics, sampling, into_bus, _MAX_RECORDS), topics.all_events),
-            (_runner(bus, topics, aggregating, into_bus, _MAX_RECORDS), topics.all_sampled),
-            (_runner(bus, topics, IndexStage(), into_store, _MAX_DOCUMENTS), topics.documents),
+            (_runner(bus, topics, sampling, watched, _sink(sampling, bus, store)), sampling.reads),
+            (_runner(bus, topics, aggregating, aggregating.stage, _sink(aggregating, bus, store)), aggregating.reads),
+            (
+                _runner(bus, topics, indexing, indexing.stage, _Whole(StoreSink(store), order.runs, done)),
+                indexing.reads,
+            ),
         ]
         async with anyio.create_task_group() as stages:
             for runner, reads in runners:
@@ -185,40 +184,42 @@ class _Telling:
         return refused
 
 
-async def _alone(
-    order: Order,
-    stage: Stage[Any],
-    reads: str,
-    records: int,
-    config: Config | None = None,
-    max_records: int = _MAX_RECORDS,
-    into: Callable[[Bus], Sink[Any]] = BusSink,
-) -> Figures:
-    config = config or _config(order)
+async def _alone(order: Order, config: Config, plan: Plan, records: int) -> Figures:
     watch = Watch()
-    watched = Watched(stage, records, watch)
+    watched = Watched(plan.stage, records, watch)
     async with AsyncExitStack() as stack:
-        bus = open_bus(config)
+        bus, store = open_bus(config), open_store(config)
         stack.push_async_callback(bus.aclose)
-        sink = into(bus)
-        if order.opensearch:
-            store = open_store(config)
-            stack.push_async_callback(store.aclose)
-            sink = StoreSink(store)
-        runner = watched.runner = _runner(bus, Topics(order.prefix), watched, _Telling(sink, watched), max_records)
-        await _run(bus, runner, reads, order.group)
+        stack.push_async_callback(store.aclose)
+        sink = _Telling(_sink(plan, bus, store), watched)
+        runner = watched.runner = _runner(bus, Topics(order.prefix), plan, watched, sink)
+        await _run(bus, runner, plan.reads, order.group)
         written = runner.progress.written
         assert not runner.progress.dead, f"{runner.progress.dead} dead letters"
         # An index stage is fed documents, and events are not what it is measured by.
         return watch.figures(documents=written) | ({} if order.mode == "index" else {"events": records})
 
 
-def _runner(bus: Bus, topics: Topics, stage: Stage[Any], sink: Sink[Any], max_records: int) -> Runner[Any]:
+def _sink(plan: Plan, bus: Bus, store: Store) -> Sink[Any]:
+    """As `consume` chooses it."""
+    return StoreSink(store) if plan.into_store else plan.sink(bus) if plan.sink else BusSink(bus)
+
+
+def _runner(bus: Bus, topics: Topics, plan: Plan, stage: Stage[Any], sink: Sink[Any]) -> Runner[Any]:
+    """For a plan, whose stage is watched."""
+
     async def backlog() -> int:
         return 0
 
-    letters = DeadLetters(bus, topics.dead, "bench")
-    return Runner(stage, sink, letters, Retry(Progress("bench")), backlog=backlog, max_records=max_records)
+    return Runner(
+        stage,
+        sink,
+        DeadLetters(bus, topics.dead, "bench"),
+        Retry(Progress("bench")),
+        backlog=backlog,
+        max_records=plan.max_records,
+        max_bytes=plan.max_bytes,
+    )
 
 
 async def _run(bus: Bus, runner: Runner[Any], reads: str, group: str) -> None:

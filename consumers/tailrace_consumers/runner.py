@@ -23,7 +23,7 @@ from tailrace_consumers.behind import WriteBehind
 from tailrace_consumers.dead_letters import DeadLetter, DeadLetters, Quota
 from tailrace_consumers.retry import Retry
 from tailrace_consumers.sinks import Sink
-from tailrace_consumers.stage import Stage
+from tailrace_consumers.stage import Stage, size_of
 
 Item = TypeVar("Item")
 Until = Literal["cancelled", "caught_up"]
@@ -232,7 +232,7 @@ class Runner(Generic[Item]):
         items = [each for each in given if not isinstance(each, DeadLetter)] if letters else cast("list[Item]", given)
         if items:
             refused = await self._retry("writing", lambda: self._sink.write(items))
-            self.progress.written += len(items) - len(refused)
+            self.progress.written += sum(map(size_of, items)) - len(refused)
             letters += refused
         if letters:
             await self._retry("writing dead letters", lambda: self._dead_letters.write(letters))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from tailrace.bus import Bus, Record
+from tailrace.bus.bundle import Bundle, Bundled, bundled
 from tailrace.errors import BusError, StoreError
 from tailrace.store import Store
 from tailrace_consumers.dead_letters import DeadLetter
@@ -33,16 +34,19 @@ class BusSink:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def write(self, items: Sequence[Record]) -> list[DeadLetter]:
+    async def write(self, items: Sequence[Record | Bundle]) -> list[DeadLetter]:
+        return await self._publish(bundled(items))
+
+    async def _publish(self, records: Bundled) -> list[DeadLetter]:
         try:
-            await self._bus.publish(items)
+            await self._bus.publish(records)
         except BusError as error:
             if error.retryable:
                 raise
-            if len(items) == 1:
-                return [DeadLetter.refused(items[0], str(error))]
-            middle = len(items) // 2
-            return await self.write(items[:middle]) + await self.write(items[middle:])
+            if len(records) == 1:
+                return [DeadLetter.refused(records[0], str(error))]
+            middle = len(records) // 2
+            return await self._publish(records[:middle]) + await self._publish(records[middle:])
         return []
 
 

@@ -12,11 +12,12 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from tailrace.bus import Partition, Received
+from tailrace.bus.bundle import Bundle
 from tailrace.document import Document
 from tailrace_consumers.dead_letters import DeadLetter
 
 Item_co = TypeVar("Item_co", covariant=True)
-"""What a stage writes: `Record` for the bus, `Merge` for the store."""
+"""What a stage writes: `Record` and `Bundle` for the bus, `Merge` for the store."""
 
 RunKey = tuple[Partition, str]
 """A run as one partition holds it. State is kept by it, so that a revoked partition takes along exactly its own."""
@@ -27,6 +28,11 @@ class Merge(msgspec.Struct, frozen=True):
 
     document: Document
     sources: Sequence[Received]
+
+
+def size_of(item: object) -> int:
+    """How many things a stage writes with an item."""
+    return len(item.values) if isinstance(item, Bundle) else 1
 
 
 class Stage(Protocol[Item_co]):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.bus import Record
-from tailrace.bus.bundle import Bundle, Bundled, bundled, by_partition, by_topic
+from tailrace.bus import Received, Record
+from tailrace.bus.bundle import Bundle, Bundled, bundled, by_partition, by_topic, extend
 from tailrace.bus.topics import partition_of
 
 headers = st.lists(st.tuples(st.sampled_from("ab"), st.binary(max_size=1)), max_size=1).map(tuple)
@@ -63,3 +63,23 @@ def test_by_topic_and_partition_each_record_is_where_it_belongs_and_in_order(rec
     for record in records:
         expected.setdefault((record.topic, partition_of(record.key, partitions)), []).append(record)
     assert apart == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from(["t", "u"]), made), max_size=4))
+def test_what_was_read_adds_to_bundles_and_those_alike_share_one(parts):
+    bundles, expected = [], []
+    for topic, records in parts:
+        read = [Received("read", 0, 0, each.key, each.value, each.headers, 0.0) for each in records]
+        extend(bundles, read, topic)
+        expected += [Record(topic, each.key, each.value, each.headers) for each in records]
+    assert list(Bundled(bundles)) == expected
+    shared = [(each.topic, each.key, each.headers) for each in bundles]
+    assert all(left != right for left, right in itertools.pairwise(shared))
+
+
+@given(st.lists(made, max_size=4))
+def test_bundles_among_records_stay_as_they_are(parts):
+    among = [item for records in parts for item in (*records, *bundled(records).bundles)]
+    before = [list(item.values) for item in among if isinstance(item, Bundle)]
+    assert list(bundled(among)) == [record for records in parts for record in records * 2]
+    assert [list(item.values) for item in among if isinstance(item, Bundle)] == before

@@ -4,13 +4,19 @@ import msgspec
 from hypothesis import strategies as st
 
 from tailrace.bus import Partition, Received
+from tailrace.bus.bundle import Bundle, Bundled
 from tailrace.bus.topics import Topics
 from tailrace.event import Event, encode, types
+from tailrace_consumers.sample.outcomes import share
 
 TOPICS = Topics("t")
 EVENTS = TOPICS.events("w")
 SAMPLED = TOPICS.sampled_of(EVENTS)
 HOME = Partition(EVENTS, 0)
+KEPT = next(f"{n:x}" for n in range(1000) if share(f"{n:x}") < 0.5)
+LEFT = next(f"{n:x}" for n in range(1000) if share(f"{n:x}") >= 0.5)
+TAIL = {"rate": 0.5, "keep_errors": True, "grace": 2.0, "decision_wait": 600.0}
+"""Settings of a sampler that keeps the run `KEPT` by its id, and `LEFT` only for an error."""
 
 
 def event(run, seq, type_=types.LOG, ts=None, **data):
@@ -45,6 +51,11 @@ def received(event, offset, *, topic=EVENTS, partition=0, timestamp=0.0, headers
     value = event if isinstance(event, bytes) else encode(event)
     key = b"k" if isinstance(event, bytes) else event.run.encode()
     return Received(topic, partition, offset, key, value, headers, timestamp)
+
+
+def apart(items):
+    """What a stage gives out, records each alone."""
+    return [record for item in items for record in (Bundled([item]) if isinstance(item, Bundle) else [item])]
 
 
 def log_of(*events, first=0, **where):

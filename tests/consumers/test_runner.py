@@ -2,6 +2,7 @@ import anyio
 import pytest
 
 from tailrace.bus import Batch, Record
+from tailrace.bus.bundle import Bundle
 from tailrace.consumer import Progress
 from tailrace.errors import BusError, StoreError, TailraceError
 from tailrace.store import Rejected
@@ -499,6 +500,30 @@ async def test_a_stage_that_another_member_runs_is_left_to_it():
         await bench.run(prepare=prepare)
     assert bench.written() == []
     assert bench.runner.progress.lag == 1
+
+
+class Bundling(Echo):
+    """Passes each batch on as one bundle."""
+
+    def feed(self, records, now):
+        return [Bundle("out", b"k", (), [record.value for record in records])] if records else []
+
+
+async def test_of_a_bundle_each_record_counts_as_written_but_the_one_that_the_bus_refuses():
+    world = filled([b"1", b"large", b"3"])
+    publish = world.publish
+
+    async def refuse_large(records):
+        if any(record.value == b"large" and record.topic == "out" for record in records):
+            raise BusError("too large", retryable=False)
+        await publish(records)
+
+    world.publish = refuse_large
+    bench = Bench(Bundling(), world=world)
+    await bench.run()
+    assert bench.written() == [b"1", b"3", b"finished"]
+    assert [record.value for record in world.records(TOPICS.dead)] == [b"large"]
+    assert (bench.runner.progress.written, bench.runner.progress.dead) == (3, 1)
 
 
 async def test_a_batch_that_the_bus_refuses_is_halved_to_the_record_it_refuses():

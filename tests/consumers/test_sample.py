@@ -13,11 +13,21 @@ from tailrace_consumers.sample import SampleStage
 from tailrace_consumers.sample.outcomes import share
 from tailrace_consumers.sample.telling import mark
 from tailrace_consumers.sample.waiting import Recall
-from tests.consumers.making import HOME, SAMPLED, TOPICS, end, event, failure, log_of, received, start
-
-KEPT = next(f"{n:x}" for n in range(1000) if share(f"{n:x}") < 0.5)
-LEFT = next(f"{n:x}" for n in range(1000) if share(f"{n:x}") >= 0.5)
-TAIL = {"rate": 0.5, "keep_errors": True, "grace": 2.0, "decision_wait": 600.0}
+from tests.consumers.making import (
+    HOME,
+    KEPT,
+    LEFT,
+    SAMPLED,
+    TAIL,
+    TOPICS,
+    apart,
+    end,
+    event,
+    failure,
+    log_of,
+    received,
+    start,
+)
 
 
 def stage(**settings):
@@ -25,16 +35,16 @@ def stage(**settings):
 
 
 def fed(stage, *events, first=0, now=0.0, **where):
-    return list(stage.feed(log_of(*events, first=first, **where), now))
+    return apart(stage.feed(log_of(*events, first=first, **where), now))
 
 
 def types_of(records):
-    return [decode(record.value).type for record in records]
+    return [decode(record.value).type for record in apart(records)]
 
 
 def sampling_of(records):
     """The decisions told, and the place of each among the others of its run (greater counts as later)."""
-    told = [decode(record.value) for record in records if record.topic == SAMPLED]
+    told = [decode(record.value) for record in apart(records) if record.topic == SAMPLED]
     return [msgspec.json.decode(each.data, type=types.Sampled) for each in told if each.type == types.RUN_SAMPLED]
 
 
@@ -45,7 +55,7 @@ def stubs_of(records):
 
 def test_rate_one_passes_every_record_on_byte_for_byte_with_its_headers():
     record = received(start("r"), 7)
-    (out,) = stage(rate=1.0).feed([record], 0.0)
+    (out,) = apart(stage(rate=1.0).feed([record], 0.0))
     assert (out.topic, out.key, out.value, out.headers) == (SAMPLED, record.key, record.value, record.headers)
 
 
@@ -56,7 +66,7 @@ def test_held_records_keep_their_headers_and_share_them_where_they_are_the_same(
         msgspec.structs.replace(received(each, place), headers=(("n", b"%d" % (place // 2)),))
         for place, each in enumerate(events)
     ]
-    out = [record for record in sampler.feed(sent, 0.0) if decode(record.value).type != types.RUN_SAMPLED]
+    out = [record for record in apart(sampler.feed(sent, 0.0)) if decode(record.value).type != types.RUN_SAMPLED]
     assert [(each.key, each.value, each.headers) for each in out] == [(r.key, r.value, r.headers) for r in sent]
     assert out[0].headers is out[1].headers
     assert out[1].headers != out[2].headers
@@ -258,7 +268,7 @@ def test_revoked_partitions_take_exactly_their_runs_along():
 
 
 def test_what_is_not_an_event_is_a_dead_letter_and_the_rest_goes_on():
-    out = list(stage(rate=1.0).feed([received(b"\xff", 0), received(start("r"), 1)], 0.0))
+    out = apart(stage(rate=1.0).feed([received(b"\xff", 0), received(start("r"), 1)], 0.0))
     assert isinstance(out[0], DeadLetter)
     assert out[0].offset == 0
     assert types_of(out[1:]) == [types.RUN_START]

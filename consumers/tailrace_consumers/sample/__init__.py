@@ -19,6 +19,10 @@ from tailrace_consumers.sample.stage import SampleStage
 __all__ = ["SampleStage", "consumer", "plan"]
 
 
+_MAX_RECORDS = 2_000
+"""As many as a fetch may bring: what a batch has of one run is taken in together."""
+
+
 def plan(config: Config) -> Plan:
     """Raises ConfigError where a policy's own function cannot be found."""
     topics = Topics(config.prefix)
@@ -28,6 +32,7 @@ def plan(config: Config) -> Plan:
         reads=topics.all_events,
         creates=(topics.documents,),
         sink=lambda bus: RecallSink(bus, config),
+        max_records=_MAX_RECORDS,
     )
 
 

@@ -95,8 +95,9 @@ class Facts:
     """A run so far. Hearing an event twice changes nothing; the order of events does not matter but for `status`."""
 
     __slots__ = (
-        *("_next", "_others", "actions", "agents", "bytes", "cost", "counts", "ended_at", "events", "failed"),
-        *("_stated", "_tokens", "first_ts", "last_ts", "run", "session", "started_at", "status", "tags", "workflow"),
+        *("_next", "_others", "_stated", "_tokens", "actions", "agents", "bytes", "cost", "counts", "ended_at"),
+        *("events", "failed", "first_ts", "is_over", "last_ts", "run", "session", "started_at", "status", "tags"),
+        "workflow",
     )
 
     def __init__(self, run: str, workflow: str) -> None:
@@ -105,7 +106,8 @@ class Facts:
         self.events = self.bytes = 0
         self.counts = dict.fromkeys(("iterations", "interactions", "actions", "resources", "errors", "logs"), 0)
         """Of a document's `counts` those that are not `events`. Nodes are counted by their starts."""
-        self.failed = False
+        self.failed = self.is_over = False
+        """Something in it failed; it ended, or its producer did."""
         self.status: str | None = None
         """The final status in the producer's letters; None before the end."""
         self.started_at: str | None = None
@@ -217,6 +219,7 @@ def _start(facts: Facts, event: Glance) -> int:
 
 
 def _end(facts: Facts, event: Glance) -> int:
+    facts.is_over = True
     facts.ended_at = event.ts
     status = event.data.final_status
     facts.status = status if isinstance(status, str) else ""
@@ -226,6 +229,7 @@ def _end(facts: Facts, event: Glance) -> int:
 
 
 def _lost(facts: Facts, event: Glance) -> int:  # noqa: ARG001 - one signature for all
+    facts.is_over = True
     return facts.fail()
 
 

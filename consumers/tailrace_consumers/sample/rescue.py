@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tailrace.bus import Bus, Partition, Received, Record, Start
+from tailrace.bus.bundle import Bundle
 from tailrace.bus.topics import Topics
 from tailrace.config import Config
 from tailrace.errors import DecodeError
@@ -82,9 +83,9 @@ class RecallSink:
         # Limits count here for themselves: a run is decided here that began before the last restart.
         self._policies = Policies(config.sample)
 
-    async def write(self, items: Sequence[Record | Recall]) -> list[DeadLetter]:
+    async def write(self, items: Sequence[Record | Bundle | Recall]) -> list[DeadLetter]:
         recalls = [item for item in items if isinstance(item, Recall)]
-        records = [item for item in items if isinstance(item, Record)] if recalls else cast("Sequence[Record]", items)
+        records = [item for item in items if not isinstance(item, Recall)]
         refused = await self._records.write(records) if records else []
         by_topic: dict[str, list[Recall]] = {}
         for recall in recalls:
@@ -204,4 +205,4 @@ def _start_of(runs: Collection[str]) -> Start:
 
 
 if TYPE_CHECKING:
-    _sink: type[Sink[Record | Recall]] = RecallSink
+    _sink: type[Sink[Record | Bundle | Recall]] = RecallSink

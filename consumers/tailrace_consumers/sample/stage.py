@@ -11,67 +11,27 @@ sink reads from the topic.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tailrace.bus import Partition, Received, Record
+from tailrace.bus.bundle import Bundle, extend
 from tailrace.bus.topics import Topics
 from tailrace.errors import DecodeError
 from tailrace.event import types
 from tailrace.sampling import SampleSettings
 from tailrace_consumers.dead_letters import DeadLetter
 from tailrace_consumers.sample.facts import Facts, Glance, glance
-from tailrace_consumers.sample.memory import Memory
+from tailrace_consumers.sample.home import ById, Home, by_key
 from tailrace_consumers.sample.policies import Decision, Fate, Policies
 from tailrace_consumers.sample.telling import mark, sampled_of, stub
 from tailrace_consumers.sample.waiting import RUN_OVERHEAD, Recall, Waiting
 
-Output = list[Record | Recall | DeadLetter]
+Output = list[Record | Bundle | Recall | DeadLetter]
 
-_ENDS = frozenset({types.RUN_END, types.PRODUCER_LOST})
 _LOOK_EVERY = 0.25
 _RECALL_EVERY = 2.0
 """Recalls are collected for so long, because one read serves all of them."""
-_LONGEST_HOLD = 900.0
-"""A run that goes on for longer holds back no commit: after a crash it is read from its start instead."""
-_REMEMBERED = 5_000
-"""Decided runs of a partition whose facts are kept for late records."""
-_MARKED = 50_000
-"""Runs of a partition that are known to be decided by their id."""
-
-
-class _Home:
-    """What is known of one partition's runs. A revoked partition takes it along whole."""
-
-    def __init__(self, partition: Partition, sampled: str) -> None:
-        self.partition = partition
-        self.topic, self.number = partition
-        self.sampled = sampled
-        self.runs: OrderedDict[str, Waiting] = OrderedDict()
-        """Longest silent first."""
-        self.ended: dict[str, Waiting] = {}
-        """Those of them that have ended, in the order of their ends."""
-        self.holding: dict[str, Waiting] = {}
-        """Those of them that hold back the commit, lowest offset first."""
-        self.decided: Memory[Waiting] = Memory(_REMEMBERED)
-        self.by_id: Memory[_ById] = Memory(_MARKED)
-
-    def forget(self, run_id: str) -> None:
-        del self.runs[run_id]
-        self.ended.pop(run_id, None)
-        self.holding.pop(run_id, None)
-
-
-class _ById:
-    """A run that needs no state."""
-
-    __slots__ = ("passes",)
-
-    def __init__(self, *, passes: bool) -> None:
-        self.passes = passes
-
-
-_PASSES, _IGNORED = _ById(passes=True), _ById(passes=False)
 
 
 class SampleStage:
@@ -88,7 +48,7 @@ class SampleStage:
         self._policies = Policies(settings)
         self._looks_at = self._policies.looks_at
         self._keeps_all = self._policies.keeps_all and not settings.dry_run
-        self._homes: dict[Partition, _Home] = {}
+        self._homes: dict[Partition, Home] = {}
         self._holding: dict[Waiting, None] = {}
         """Runs whose records are held, of all partitions, oldest first."""
         self._held_bytes = 0
@@ -97,20 +57,12 @@ class SampleStage:
 
     def feed(self, records: Sequence[Received], now: float) -> Output:
         out: Output = []
-        home: _Home | None = None
-        for record in records:
-            try:
-                event = glance(record.value)
-                if home is None or record.partition != home.number or record.topic != home.topic:
-                    home = self._home(record.source)
-                if self._keeps_all:
-                    out.append(Record(home.sampled, record.key, record.value, record.headers))
-                else:
-                    self._take(home, record, event, now, out)
-            except DecodeError as error:
-                out.append(DeadLetter.unreadable(record, str(error)))
-            except Exception as error:  # noqa: BLE001 - to feed a batch again would tell some decisions only once
-                out.append(DeadLetter.unreadable(record, repr(error)))
+        for partition, keys in by_key(records).items():
+            home = self._home(partition)
+            for together in keys.values():
+                # Whoever breaks the contract puts several runs under one key.
+                for stray in self._try(home, together, now, out):
+                    self._try(home, [stray], now, out)
         if self._held_bytes > self._settings.max_held_bytes:
             self._make_room(now, out)
         return out
@@ -128,7 +80,7 @@ class SampleStage:
                 self._settle(home, run_id, run, now, out, recall=recall)
             if recall:
                 self._recall_kept(home, out)
-                self._let_commit(home, now)
+                home.let_commit(now)
         return out
 
     def finish(self, now: float, *, caught_up: bool) -> Output:
@@ -141,8 +93,8 @@ class SampleStage:
         return out
 
     def held(self) -> Mapping[Partition, int]:
-        first = ((home.partition, next(iter(home.holding.values()), None)) for home in self._homes.values())
-        return {partition: run.first_offset for partition, run in first if run is not None}
+        first = {home.partition: home.first_held() for home in self._homes.values()}
+        return {partition: offset for partition, offset in first.items() if offset is not None}
 
     def forget(self, partitions: Collection[Partition]) -> None:
         for home in filter(None, (self._homes.pop(partition, None) for partition in partitions)):
@@ -155,36 +107,76 @@ class SampleStage:
         failures = {f"failed_{name}": count for name, count in self._policies.failures.items()}
         return {**self._counts, **failures, **waiting}
 
-    def _home(self, partition: Partition) -> _Home:
+    def _home(self, partition: Partition) -> Home:
         home = self._homes.get(partition)
         if home is None:
-            home = self._homes[partition] = _Home(partition, self._topics.sampled_of(partition.topic))
+            home = self._homes[partition] = Home(partition, self._topics.sampled_of(partition.topic))
         return home
 
-    def _take(self, home: _Home, record: Received, event: Glance, now: float, out: Output) -> None:
-        run_id = event.run
-        run = home.runs.get(run_id)
-        is_new = run is None
-        if run is None:
-            by_id = home.by_id.get(run_id) or self._judge_by_id(home, event, out)
-            if by_id is not None:
-                if by_id.passes:
-                    out.append(Record(home.sampled, record.key, record.value, record.headers))
-                return
-            run = self._open(home, record, event, now)
-        else:
-            home.runs.move_to_end(run_id)
-        changed = run.facts.hear(event, len(record.value))
-        self._held_bytes += run.hear(record, now, home.sampled)
-        if run.ended is None and event.type in _ENDS:
-            run.end(record, now)
-            home.ended[run_id] = run
+    def _try(self, home: Home, records: Sequence[Received], now: float, out: Output) -> Sequence[Received]:
+        """As `_take`; what it fails on comes back to be tried record by record, and one alone is a dead letter."""
+        try:
+            return self._take(home, records, now, out)
+        except Exception as error:  # noqa: BLE001 - to feed a batch again would tell some decisions only once
+            if len(records) > 1:
+                return records
+            out.append(DeadLetter.unreadable(records[0], repr(error)))
+            return ()
+
+    def _take(self, home: Home, records: Sequence[Received], now: float, out: Output) -> Sequence[Received]:
+        """Take in what was heard of a run; the records that are of other runs than the first one come back."""
+        run: Waiting | ById | None = None
+        facts: Facts | None = None
+        mine: list[Received] = []
+        strays: list[Received] = []
+        run_id, changed = "", 0
+        for record in records:
+            try:
+                event = glance(record.value)
+            except DecodeError as error:
+                out.append(DeadLetter.unreadable(record, str(error)))
+                continue
+            if run is None:
+                run, run_id = self._find(home, record, event, now, out), event.run
+                facts = run.facts if isinstance(run, Waiting) else None
+            elif event.run != run_id:
+                strays.append(record)
+                continue
+            mine.append(record)
+            if facts is not None:
+                changed |= facts.hear(event, len(record.value))
+        if isinstance(run, Waiting):
+            self._note(home, run, mine, changed, now, out)
+        elif run is ById.PASSES:
+            _pass_on(mine, home.sampled, out)
+        return strays
+
+    def _find(self, home: Home, record: Received, event: Glance, now: float, out: Output) -> Waiting | ById:
+        if self._keeps_all:
+            return ById.PASSES
+        run = home.runs.get(event.run)
+        if run is not None:
+            home.runs.move_to_end(event.run)
+            return run
+        return (
+            home.by_id.get(event.run)
+            or self._judge_by_id(home, event, out)
+            or self._open(home, record, event, now, out)
+        )
+
+    def _note(
+        self, home: Home, run: Waiting, records: Sequence[Received], changed: int, now: float, out: Output
+    ) -> None:
+        self._held_bytes += run.hear(records, now, home.sampled)
+        if run.ended is None and run.facts.is_over:
+            run.end(records[-1], now)
+            home.ended[run.facts.run] = run
         if run.passing:
-            out.append(Record(home.sampled, record.key, record.value, record.headers))
-        if (is_new or changed & self._looks_at) and run.decision is None:
+            _pass_on(records, home.sampled, out)
+        if changed & self._looks_at and run.decision is None:
             self._look(home, run, out)
 
-    def _judge_by_id(self, home: _Home, event: Glance, out: Output) -> _ById | None:
+    def _judge_by_id(self, home: Home, event: Glance, out: Output) -> ById | None:
         """Decide on a run by its id and workflow, where they are enough and no stub needs what it says."""
         if event.run in home.decided:
             return None
@@ -197,29 +189,30 @@ class SampleStage:
         if passes:
             sampled = sampled_of(decision, dry_run=self._settings.dry_run)
             out.append(mark(home.sampled, event.run, event.workflow, sampled))
-        by_id = _PASSES if passes else _IGNORED
+        by_id = ById.PASSES if passes else ById.IS_IGNORED
         home.by_id.put(event.run, by_id)
         return by_id
 
-    def _open(self, home: _Home, record: Received, event: Glance, now: float) -> Waiting:
+    def _open(self, home: Home, record: Received, event: Glance, now: float, out: Output) -> Waiting:
         run = home.decided.pop(event.run)
         if run is None:
             facts = Facts(event.run, event.workflow)
             run = Waiting(facts, record.offset, now, whole=event.type == types.RUN_START)
             if self._settings.dry_run:
-                run.passing, run.records = True, None
+                run.passing, run.bundles = True, None
         else:
             run.resume(record, now)
             if run.ended is not None:
                 run.end(record, now)
                 home.ended[event.run] = run
-        home.runs[event.run] = home.holding[event.run] = run
-        if run.records is not None:
+        home.hold(event.run, run)
+        if run.bundles is not None:
             self._holding[run] = None
         self._held_bytes += run.size
+        self._look(home, run, out)
         return run
 
-    def _look(self, home: _Home, run: Waiting, out: Output) -> None:
+    def _look(self, home: Home, run: Waiting, out: Output) -> None:
         """Act on what has become sure of a run."""
         outlook = self._policies.outlook(run.facts)
         if outlook.sure:
@@ -228,17 +221,17 @@ class SampleStage:
             run.passing = True
             if run.complete:
                 self._tell(home, run, outlook.decision, out)
-                out += run.records or ()
+                out += run.bundles or ()
             else:
                 run.to_recall = True
             self._let_go(run, keep=True)
-        elif outlook.fate is Fate.DROPPED and run.records is not None:
+        elif outlook.fate is Fate.DROPPED and run.bundles is not None:
             run.complete = False
             self._let_go(run, keep=True)
         if run.passing and (outlook.sure or not self._settings.dry_run):
             self._tell(home, run, outlook.decision, out)
 
-    def _settle(self, home: _Home, run_id: str, run: Waiting, now: float, out: Output, *, recall: bool) -> None:
+    def _settle(self, home: Home, run_id: str, run: Waiting, now: float, out: Output, *, recall: bool) -> None:
         """Decide on a run; one of which something is missing is put off until it may be recalled."""
         if not run.whole or run.to_recall:
             if recall:
@@ -255,7 +248,7 @@ class SampleStage:
             self._tell(home, run, decision, out)
         elif decision.keep and run.complete:
             self._tell(home, run, decision, out)
-            out += run.records or ()
+            out += run.bundles or ()
         elif decision.keep:
             run.passing = run.to_recall = True
             self._tell(home, run, decision, out)
@@ -268,14 +261,14 @@ class SampleStage:
         self._let_go(run)
         home.decided.put(run_id, run)
 
-    def _recall_kept(self, home: _Home, out: Output) -> None:
+    def _recall_kept(self, home: Home, out: Output) -> None:
         for run_id, run in home.runs.items():
             if run.to_recall:
                 run.to_recall = False
                 self._counts["recalled"] += 1
                 out.append(Recall(home.partition, run_id, run.last_offset, run.told))
 
-    def _due(self, home: _Home, now: float) -> list[tuple[str, Waiting]]:
+    def _due(self, home: Home, now: float) -> list[tuple[str, Waiting]]:
         due: dict[str, Waiting] = {}
         for runs, seconds in ((home.ended, self._settings.grace), (home.runs, self._settings.decision_wait)):
             for run_id, run in runs.items():
@@ -284,12 +277,6 @@ class SampleStage:
                     break
                 due[run_id] = run
         return list(due.items())
-
-    def _let_commit(self, home: _Home, now: float) -> None:
-        for run_id, run in list(home.holding.items()):
-            if run.to_recall or now < run.since + _LONGEST_HOLD:
-                break
-            del home.holding[run_id]
 
     def _make_room(self, now: float, out: Output) -> None:
         """Within memory's bound again: first records go, which the bus still has, then whole runs are decided early."""
@@ -305,7 +292,7 @@ class SampleStage:
                 self._settle(home, run_id, run, now, out, recall=True)
                 self._counts["decided_early"] += 1
 
-    def _tell(self, home: _Home, run: Waiting, decision: Decision | None, out: Output) -> None:
+    def _tell(self, home: Home, run: Waiting, decision: Decision | None, out: Output) -> None:
         if decision is None:  # not even which policies are possible
             return
         sampled = sampled_of(decision, dry_run=self._settings.dry_run)
@@ -320,3 +307,9 @@ class SampleStage:
 
     def _count(self, decision: Decision) -> None:
         self._counts[f"{'kept' if decision.keep else 'dropped'}_by_{decision.reason}"] += 1
+
+
+def _pass_on(records: Iterable[Received], topic: str, out: Output) -> None:
+    bundles: list[Bundle] = []
+    extend(bundles, records, topic)
+    out += bundles

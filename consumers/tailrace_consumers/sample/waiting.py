@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from tailrace.bus import Headers, Partition, Received, Record
+from tailrace.bus import Partition, Received
+from tailrace.bus.bundle import Bundle, extend
 from tailrace.event import types
 from tailrace.sampling import SampleSettings
 from tailrace_consumers.sample.facts import Facts
 from tailrace_consumers.sample.policies import Decision
 
-RECORD_OVERHEAD = 250
-"""About what a held record takes beside its value."""
-RUN_OVERHEAD = 2_000
-"""About what a run takes beside its records."""
+RUN_OVERHEAD, _BUNDLE_OVERHEAD, _RECORD_OVERHEAD = 2_700, 600, 50
+"""About what a run takes beside its bundles, a held bundle beside its records, and a record beside its value: measured
+with tracemalloc on runs of 5 to 45 events, in CPython 3.11."""
 
 
 class Recall(msgspec.Struct, frozen=True):
@@ -36,8 +38,8 @@ class Waiting:
     """
 
     __slots__ = (
-        *("before", "complete", "decision", "ended", "ended_on_bus", "facts", "first_offset", "headers", "heard"),
-        *("heard_on_bus", "last_offset", "passing", "records", "since", "size", "to_recall", "told", "whole"),
+        *("before", "bundles", "complete", "decision", "ended", "ended_on_bus", "facts", "first_offset", "heard"),
+        *("heard_on_bus", "last_offset", "passing", "since", "size", "to_recall", "told", "whole"),
     )
 
     def __init__(self, facts: Facts, first_offset: int, now: float, *, whole: bool) -> None:
@@ -47,12 +49,10 @@ class Waiting:
         self.since = now
         self.whole = whole
         """Whether `facts` are those of the run from its first event on."""
-        self.records: list[Record] | None = []
+        self.bundles: list[Bundle] | None = []
         """What waits for the decision, as it is passed on; None: nothing is kept back (any more)."""
-        self.headers: Headers = ()
-        """Of the last of them."""
         self.complete = whole
-        """Whether `records` are all of the run."""
+        """Whether `bundles` are all of the run."""
         self.passing = False
         """It is sure to be kept, and each record is passed on as it comes."""
         self.to_recall = False
@@ -68,19 +68,20 @@ class Waiting:
         self.ended: float | None = None
         self.ended_on_bus = 0.0
 
-    def hear(self, record: Received, now: float, sampled: str) -> int:
-        """Note a record, and hold it for the topic `sampled` where any are held; returns the bytes that it takes."""
-        self.last_offset = record.offset
+    def hear(self, records: Sequence[Received], now: float, sampled: str) -> int:
+        """Note records, and hold them for the topic `sampled` where any are held; returns the bytes that they take."""
+        self.last_offset = records[-1].offset
         self.heard = now
-        if record.timestamp > self.heard_on_bus:  # noqa: PLR1730 - for every record, and max() is a call
-            self.heard_on_bus = record.timestamp
-        if self.records is None:
+        size = 0
+        for record in records:
+            size += len(record.value) + _RECORD_OVERHEAD
+            if record.timestamp > self.heard_on_bus:  # noqa: PLR1730 - for every record, and max() is a call
+                self.heard_on_bus = record.timestamp
+        if self.bundles is None:
             return 0
-        # One tuple for all that have the same: four for each would be gone through by each search for garbage.
-        if record.headers != self.headers:
-            self.headers = record.headers
-        self.records.append(Record(sampled, record.key, record.value, self.headers))
-        size = len(record.value) + RECORD_OVERHEAD
+        before = len(self.bundles)
+        extend(self.bundles, records, sampled)
+        size += _BUNDLE_OVERHEAD * (len(self.bundles) - before)
         self.size += size
         return size
 
@@ -92,13 +93,13 @@ class Waiting:
         self.first_offset, self.since = record.offset, now
         self.before, self.decision = self.decision, None
         if not self.passing:
-            self.records, self.complete = [], False
+            self.bundles, self.complete = [], False
 
     def release(self) -> int:
         """Let go of the records; returns the bytes that they took."""
         freed = self.size - RUN_OVERHEAD
         self.size = RUN_OVERHEAD
-        self.records = None
+        self.bundles = None
         return freed
 
     def is_due_by_bus(self, now: float, settings: SampleSettings) -> bool:

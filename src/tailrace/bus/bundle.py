@@ -11,7 +11,7 @@ from typing import overload
 
 import msgspec
 
-from tailrace.bus import Headers, Record
+from tailrace.bus import Headers, Received, Record
 from tailrace.bus.topics import partition_of
 
 
@@ -60,7 +60,7 @@ class Bundled(Sequence[Record]):
         return Bundled([Bundle(topic, each.key, each.headers, each.values) for each in self.bundles])
 
 
-def bundled(records: Iterable[Record]) -> Bundled:
+def bundled(records: Iterable[Record | Bundle]) -> Bundled:
     """The records as bundles; those that are so already, as they are."""
     if isinstance(records, Bundled):
         return records
@@ -70,12 +70,26 @@ def bundled(records: Iterable[Record]) -> Bundled:
     headers: Headers = ()
     values: list[bytes] = []
     for record in records:
-        if record.key == key and record.headers == headers and record.topic == topic:
+        if isinstance(record, Bundle):
+            bundles.append(record)
+            key = None
+        elif record.key == key and record.headers == headers and record.topic == topic:
             values.append(record.value)
         else:
             topic, key, headers, values = record.topic, record.key, record.headers, [record.value]
             bundles.append(Bundle(topic, key, headers, values))
     return Bundled(bundles)
+
+
+def extend(bundles: list[Bundle], records: Iterable[Received], topic: str) -> None:
+    """Add what was read from one topic to bundles for the given one; the last of them may grow."""
+    last = bundles[-1] if bundles else None
+    for record in records:
+        if last is not None and record.headers == last.headers and record.key == last.key and last.topic == topic:
+            last.values.append(record.value)
+        else:
+            last = Bundle(topic, record.key, record.headers, [record.value])
+            bundles.append(last)
 
 
 def by_topic(records: Iterable[Record]) -> dict[str, Bundled]:
