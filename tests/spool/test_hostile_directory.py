@@ -18,7 +18,7 @@ from tailrace.spool import About
 from tailrace.spool.append import Spool
 from tailrace.spool.cursor import read_cursor, write_cursor
 from tailrace.spool.directory import SpoolDirectory, all_in, inspect
-from tailrace.spool.frame import NO_SPAN, pack
+from tailrace.spool.frame import MAGIC, NO_SPAN, pack
 from tailrace.spool.lock import Lock
 from tailrace.spool.runs import open_runs
 from tailrace.spool.tail import Tail
@@ -135,7 +135,7 @@ def test_a_flipped_bit_costs_the_frame_it_is_in_and_no_other(root):
 async def test_a_spool_of_a_newer_version_is_left_alone_and_named(root, config):
     by_frames, by_about = orphan(root, [1], "p1"), orphan(root, [2], "p2")
     segment = by_frames.segment(1)
-    segment.write_bytes(segment.read_bytes().replace(b"TRF\x02", b"TRF\x03"))
+    segment.write_bytes(segment.read_bytes().replace(MAGIC, b"TRF\x03"))
     by_about.write_about(About("p2", 1, "h", "internal", "2030-01-01T00:00:00Z", version=3))
     orphan(root, [3], "p3")
     before = {path: path.read_bytes() for path in root.glob("p[12]/*")}
