@@ -85,7 +85,7 @@ class SampleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds of silence after which an undecided run is decided with what has arrived."""
     grace: float = 2.0
     """Seconds after a run's end in which late events are still awaited before the decision."""
-    max_held_bytes: int = 256 << 20
+    max_held_bytes: int = 320 << 20
     """Bytes of undecided runs kept in memory. Beyond it they are read from the bus again if they are to be kept."""
 
 
