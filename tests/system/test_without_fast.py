@@ -29,6 +29,7 @@ input()
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
+    pytest.importorskip("xxhash", reason="the extra `fast` is not installed")
     monkeypatch.chdir(tmp_path)
     for name in ("xxhash", "google_crc32c"):
         path = Path("without", f"{name}.py")
