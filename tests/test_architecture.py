@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 MAX_LINES = 350
 
 LAYERS = [
-    {"errors", "forking", "priority", "sampling"},
+    {"errors", "forking", "priority", "sampling", "urls"},
     {"layers"},
     {"config", "sqlite"},
     {"event"},

@@ -3,8 +3,8 @@
 import os
 import re
 import signal
-import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -60,8 +60,10 @@ def supervised(tailrace):
 
 
 def is_alive(pid):
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state) and not state.startswith("Z")
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def wait_until_gone(*pids):

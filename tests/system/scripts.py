@@ -19,11 +19,14 @@ from tailrace.spool.lock import Lock
 from tailrace.store import Query
 from tailrace.store.reading import read_whole
 
+_FORKS = "ignore:This process:DeprecationWarning"
+"""From version 3.12 on Python warns of each fork of a process that has threads, and so has every one that logs."""
+
 
 def start(code, *arguments, **options):
     """A Python process running `code`, in the current directory."""
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-W", _FORKS, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

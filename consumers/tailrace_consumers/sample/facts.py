@@ -72,7 +72,7 @@ def glance(value: bytes) -> Glance:
     """A record's value, of which `data` is looked at only where it matters here.
 
     Raises:
-        DecodeError: it is no event. Only of one that nests 850 to 1,000 levels deep the next stage has to find that.
+        DecodeError: it is no event. That it nests deeper than `tailrace.event.MAX_DEPTH` the next stage has to find.
     """
     check_text(value)
     try:

@@ -21,6 +21,8 @@ from typing import Any
 
 import msgspec
 
+from tailrace.event.nesting import is_deeper
+
 _MAX_REPR = 1_000
 _MAX_DEPTH = 64
 _MAX_KEPT = 1_000
@@ -29,7 +31,7 @@ _SMALL = 4_096
 _MAX_BITS = 14_000
 """Of an integer: about the 4,300 digits that Python reads by default."""
 _READABLE = 600
-"""Levels of nesting, those of the caller's stack included, that readers with Python's default limit can take."""
+"""Levels of nesting: what surrounds a payload, and readers that are some way down a stack, need some as well."""
 _SHORT = 2 * _READABLE
 """Bytes that cannot be nested so deep."""
 _MAX_RECURSION = 10_000
@@ -58,7 +60,6 @@ def default(value: Any) -> Any:
 
 encoder = msgspec.json.Encoder(enc_hook=default)
 _encode = encoder.encode  # a name of its own: one look-up less in every logging call
-_skipped = msgspec.json.Decoder(msgspec.Raw)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -67,22 +68,11 @@ def encode(data: Any) -> bytes:
     if getrecursionlimit() <= _MAX_RECURSION:
         try:
             body = _encode(data)
-            if len(body) < _SHORT or not _is_deep(body):
+            if len(body) < _SHORT or not is_deeper(body, _READABLE):
                 return body
         except Exception:  # noqa: BLE001 - RecursionError, UnicodeEncodeError, whatever an iterator of the caller's raises
             return _encode(plain(data))
     return _encode(plain(data))
-
-
-def _is_deep(body: bytes) -> bool:
-    if body.count(b"[") + body.count(b"{") <= _READABLE:
-        return False
-    around = getrecursionlimit() - _READABLE
-    try:
-        _skipped.decode(b"[" * around + body + b"]" * around)
-    except RecursionError:
-        return True
-    return False
 
 
 def shorten(body: bytes) -> bytes:

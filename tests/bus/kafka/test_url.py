@@ -17,6 +17,7 @@ def test_hosts_get_kafkas_port_where_none_is_given():
         ("kafka://", "write kafka://host:port"),
         ("kafka://host:port", "write kafka://host:port"),
         ("kafka://host:0", "write kafka://host:port"),
+        ("kafka://[::1", "write kafka://host:port"),
         ("kafka://host:70000", "write kafka://host:port"),
         ("kafka://one,,two", "write kafka://host:port"),
         ("kafka://host/topic", "followed by a path"),

@@ -6,13 +6,14 @@ import difflib
 import re
 import ssl
 from typing import Any, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 from aiokafka import codec
 from aiokafka.helpers import create_ssl_context
 
 from tailrace.errors import ConfigError
+from tailrace.urls import split
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 _DEFAULT_PORT = 9092
@@ -51,12 +52,12 @@ class Brokers:
         Raises:
             ConfigError: the URL, an option or a certificate cannot be used; never shows the value of an option.
         """
-        parts = urlsplit(url)
-        if "@" in parts.netloc:
+        parts = split(url)
+        if "@" in parts.authority:
             raise ConfigError("a kafka:// URL takes credentials as ?sasl_username=...&sasl_password=..., not before @")
         if parts.path.strip("/") or parts.fragment:
-            raise ConfigError(f"kafka://{parts.netloc} is followed by a path; write kafka://host:port[,host:port]")
-        self.servers = [_host(server) for server in parts.netloc.split(",")]
+            raise ConfigError(f"kafka://{parts.authority} is followed by a path; write kafka://host:port[,host:port]")
+        self.servers = [_host(server) for server in parts.authority.split(",")]
         self.options = _options(parts.query)
         self._security = _security(self.options)
 

@@ -6,11 +6,12 @@ import difflib
 import re
 from collections.abc import Mapping
 from typing import NoReturn
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
 from tailrace.errors import ConfigError
+from tailrace.urls import split
 
 _FORM = "opensearch://[user:password@]host:9200[,host2:9200][?option=value]"
 _OPTIONS = ("tls", "verify", "ca_certs", "index_prefix")
@@ -43,8 +44,8 @@ def parse(url: str, prefix: str) -> Address:
     Raises:
         ConfigError: the URL has another form, or an option is unknown or has a wrong value.
     """
-    parts = urlsplit(url)
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    parts = split(url)
+    credentials, at, hosts = parts.authority.rpartition("@")
     if not hosts or parts.path not in ("", "/") or parts.fragment:
         _refuse(f"it is written {_FORM}; signs like / # ? in a password are percent-encoded")
     options = _options(parts.query)
