@@ -339,3 +339,10 @@ def test_a_run_is_passed_on_once_an_action_or_an_agent_is_named_that_a_policy_ke
         named = msgspec.structs.replace(event("r", 2, types.ACTION, action_name="pay"), agent="payer")
         out = fed(sampler, named, first=2)
         assert types_of(out) == [types.RUN_SAMPLED, types.RUN_START, types.ACTION, types.ACTION]
+
+
+def test_an_event_nested_deeper_than_documents_can_hold_is_a_dead_letter_here_already():
+    deep = msgspec.structs.replace(event("r", 1), data=msgspec.Raw(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}"))
+    (letter,) = stage(rate=1.0).feed([received(deep, 3)], 0.0)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.offset, letter.error) == (3, "not an event: it is nested deeper than 850 levels")

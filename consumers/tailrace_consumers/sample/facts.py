@@ -11,7 +11,7 @@ from tailrace.document.columns import added_up
 from tailrace.document.intervals import Intervals
 from tailrace.document.totals import add_tokens, is_number
 from tailrace.errors import DecodeError
-from tailrace.event import check_text, types
+from tailrace.event import check, types
 from tailrace.event.ids import parse_time
 
 SUCCESS = frozenset({"completed", "success", "ok"})
@@ -72,9 +72,9 @@ def glance(value: bytes) -> Glance:
     """A record's value, of which `data` is looked at only where it matters here.
 
     Raises:
-        DecodeError: it is no event. That it nests deeper than `tailrace.event.MAX_DEPTH` the next stage has to find.
+        DecodeError: it is no event.
     """
-    check_text(value)
+    check(value)
     try:
         return _glance.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
