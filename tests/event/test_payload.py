@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 
 import tailrace
 from tailrace.event import payload
+from tailrace.event.nesting import is_deeper
 from tests.logger.conftest import documents, spooled
 
 ANY = object()
@@ -564,3 +565,17 @@ JSON = st.recursive(
 def test_what_json_has_comes_back_as_it_was_on_both_ways(value):
     assert body(value) == value
     assert json.loads(msgspec.json.encode(payload.plain(value))) == value
+
+
+@dataclasses.dataclass
+class Link:
+    inner: object
+
+
+def test_objects_nested_deeper_than_readers_can_take_are_a_stand_in_whatever_the_encoder_takes():
+    deep = None
+    for _ in range(700):  # which encoders and decoders of every version still take
+        deep = Link(deep)
+    body = payload.encode({"a": deep})
+    assert not is_deeper(body, 600)
+    assert json.loads(body)["a"]["repr"] == "nested too deeply"

@@ -106,7 +106,8 @@ def _plain(value: Any, depth: int, above: tuple[int, ...]) -> Any:
 
 def _plain_object(value: Any) -> Any:
     try:
-        return msgspec.json.decode(encoder.encode(value))
+        body = encoder.encode(value)
+        return _marked(value, "nested too deeply") if is_deeper(body, _READABLE) else msgspec.json.decode(body)
     except Exception:  # noqa: BLE001 - the value's own code, whatever it does
         return _marked(value, _repr(value))
 
