@@ -19,15 +19,14 @@ from tailrace.config import AggregateSettings, Config
 from tailrace.consumer import Progress
 from tailrace.registry import open_bus, open_store
 from tailrace.sampling import SampleSettings
-from tailrace.store import Store
 from tailrace_consumers.aggregate import plan as plan_aggregate
-from tailrace_consumers.consume import Plan
+from tailrace_consumers.consume import Plan, sink_of
 from tailrace_consumers.dead_letters import DeadLetter, DeadLetters
 from tailrace_consumers.index import plan as plan_index
 from tailrace_consumers.retry import Retry
 from tailrace_consumers.runner import Runner
 from tailrace_consumers.sample import plan as plan_sample
-from tailrace_consumers.sinks import BusSink, Sink, StoreSink
+from tailrace_consumers.sinks import Sink, StoreSink
 from tailrace_consumers.stage import Merge, Stage
 
 _COMPLETE = ("tr-state", b"complete")
@@ -132,8 +131,8 @@ async def chain(order: Order) -> Figures:
         sampling, aggregating, indexing = plan_sample(config), plan_aggregate(config), plan_index(config)
         watched = Watched(sampling.stage, order.events, watch)
         runners = [
-            (_runner(bus, topics, sampling, watched, _sink(sampling, bus, store)), sampling.reads),
-            (_runner(bus, topics, aggregating, aggregating.stage, _sink(aggregating, bus, store)), aggregating.reads),
+            (_runner(bus, topics, sampling, watched, sink_of(sampling, bus, store)), sampling.reads),
+            (_runner(bus, topics, aggregating, aggregating.stage, sink_of(aggregating, bus, store)), aggregating.reads),
             (
                 _runner(bus, topics, indexing, indexing.stage, _Whole(StoreSink(store), order.runs, done)),
                 indexing.reads,
@@ -191,18 +190,13 @@ async def _alone(order: Order, config: Config, plan: Plan, records: int) -> Figu
         bus, store = open_bus(config), open_store(config)
         stack.push_async_callback(bus.aclose)
         stack.push_async_callback(store.aclose)
-        sink = _Telling(_sink(plan, bus, store), watched)
+        sink = _Telling(sink_of(plan, bus, store), watched)
         runner = watched.runner = _runner(bus, Topics(order.prefix), plan, watched, sink)
         await _run(bus, runner, plan.reads, order.group)
         written = runner.progress.written
         assert not runner.progress.dead, f"{runner.progress.dead} dead letters"
         # An index stage is fed documents, and events are not what it is measured by.
         return watch.figures(documents=written) | ({} if order.mode == "index" else {"events": records})
-
-
-def _sink(plan: Plan, bus: Bus, store: Store) -> Sink[Any]:
-    """As `consume` chooses it."""
-    return StoreSink(store) if plan.into_store else plan.sink(bus) if plan.sink else BusSink(bus)
 
 
 def _runner(bus: Bus, topics: Topics, plan: Plan, stage: Stage[Any], sink: Sink[Any]) -> Runner[Any]:

@@ -124,14 +124,15 @@ async def consume(
         if any(plan.into_store for plan in plans):
             store = open_store(config)
             stack.push_async_callback(_close, store)
-        running = [_Running(config, plan, bus, _sink(plan, bus, store), report) for plan in plans]
+        running = [_Running(config, plan, bus, sink_of(plan, bus, store), report) for plan in plans]
         if until == "caught_up":
             await _sweep(config, bus)
             return [await each.run(until) for each in running]
         return await _run_side_by_side(config, bus, running)
 
 
-def _sink(plan: Plan, bus: Bus, store: Store | None) -> Sink[Any]:
+def sink_of(plan: Plan, bus: Bus, store: Store | None) -> Sink[Any]:
+    """Where a plan's output goes."""
     if plan.sink:
         return plan.sink(bus)
     return StoreSink(store) if store and plan.into_store else BusSink(bus)

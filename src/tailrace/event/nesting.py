@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from itertools import accumulate
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
-"""Also one without an end. What was looked at is never looked at again, whatever it is."""
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_OTHERS = bytes(set(range(256)) - set(_STEPS))
+_KEPT = b'[]{}"'
+_OTHERS = bytes(set(range(256)) - set(_KEPT))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STEPS = {ord("["): 1, ord("]"): -1}
+_PASSES = 8
+"""What is deeper than that is counted bracket by bracket, at ten times the cost of a pass."""
 
 
 def is_deeper(text: bytes, levels: int) -> bool:
@@ -18,5 +19,20 @@ def is_deeper(text: bytes, levels: int) -> bool:
     """
     if text.count(b"[") + text.count(b"{") <= levels:
         return False
-    brackets = _STRING.sub(b"", text).translate(None, _OTHERS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > levels
+    brackets = _brackets(text)
+    passes = 0
+    while brackets and passes < _PASSES:
+        brackets = brackets.replace(b"[]", b"")  # the innermost of every part
+        passes += 1
+    return passes + max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > levels
+
+
+def _brackets(text: bytes) -> bytes:
+    """Those outside strings, all as square ones."""
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Two quotes with no bracket between them leave it as it was what is inside a string.
+    found = text.translate(None, _OTHERS).replace(b'""', b"")
+    if b'"' in found:
+        found = b"".join(found.split(b'"')[::2])
+    return found.translate(_ONE_KIND)
