@@ -25,6 +25,7 @@ from tailrace.publish.attendant import Attendant
 from tailrace.publish.launch import name_of as companion_name
 from tailrace.publish.thread import Publisher
 from tailrace.spool.append import Spool, SpoolFullError
+from tailrace.spool.files import allow_paths
 from tailrace.spool.frame import Frame, Route
 from tailrace.spool.keeper import Keeper
 
@@ -168,6 +169,7 @@ class Recorder:
             return self._spool
 
     def _made_spool(self) -> Spool:
+        allow_paths()
         config = self.config
         companion = companion_name(config) if config.publisher == "companion" else ""
         return Spool(config.spool_path, self.producer, config.spool, config.publisher, companion)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import errno
+import ntpath
 import os
 import stat
+import sys
 from pathlib import Path
 
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """O_NONBLOCK: to open a FIFO would wait for its other end."""
 _READ = os.O_RDONLY | _SAFELY
 _WRITE = os.O_RDWR | os.O_CREAT | _SAFELY
+
+
+def allow_paths() -> None:
+    """Let paths be made although the interpreter lets its modules go: 3.13 imports ntpath for each of them."""
+    if sys.modules.get("ntpath") is None:
+        sys.modules["ntpath"] = ntpath
 
 
 def open_to_read(path: Path) -> int:

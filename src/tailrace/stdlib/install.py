@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import os
 import sys
@@ -112,7 +113,7 @@ class Installed:
         exc = about.exc_value
         if self._is_active and exc is not None and not isinstance(exc, SystemExit):
             name = about.thread.name if about.thread else "?"
-            self._record(f"uncaught exception in thread {name}", exc, innermost())
+            self._record(f"uncaught exception in thread {name}", exc, _place_of(about.thread))
         self._thread_hook(about)
 
     def _on_cell(self, result: Any) -> None:
@@ -139,6 +140,12 @@ class Installed:
                 recorder.end_run(scope.run, types.RunEnd(final_status=final_status, error=error))
                 leave_document(recorder, scope.run)
             self._handler.end_own_run(final_status, error)
+
+
+def _place_of(thread: threading.Thread | None) -> Scope | None:
+    """Where a thread was that has ended: from Python 3.14 on its hook is called outside the context that it ran in."""
+    context = getattr(thread, "_context", None)
+    return outwards(context.get(current)) if isinstance(context, contextvars.Context) else innermost()
 
 
 def _notebook() -> Any:
