@@ -259,7 +259,9 @@ async def test_a_program_beside_modules_that_are_called_like_pythons_own_has_a_c
     assert companion_process() is not None
 
 
-async def test_a_directory_that_is_deleted_is_begun_again_and_shipped():
+@pytest.mark.parametrize("seen", ["deleted", "replaced"])
+async def test_a_directory_that_is_deleted_is_begun_again_and_shipped(seen):
+    """Whether the companion looks while it is gone, or only when another has its name."""
     code = """
 work(5); flush(); line(1); input()
 log.info('after')  # a run that nobody ends
@@ -272,9 +274,15 @@ line(2)
     with start(BEGIN + code) as process:
         assert process.stdout.readline() == "1\n"
         (producer,) = spools()
+        companion = companion_process()
+        if seen == "replaced":
+            os.kill(companion, signal.SIGSTOP)
         shutil.rmtree(f".tailrace/spool/{producer}")
         process.stdin.write("\n")
         process.stdin.flush()
+        if seen == "replaced":
+            await until(lambda: spools() == [producer])
+            os.kill(companion, signal.SIGCONT)
         assert process.stdout.readline() == "2\n"
         _, err = process.communicate(timeout=30)
     assert "was deleted or replaced; another was made" in err

@@ -115,3 +115,26 @@ def test_a_dead_producers_segments_are_deleted_as_any_orphans(spool):
     tail = Tail(spool.directory, guest=True)
     assert read_all(tail, final=True) == list(range(100))
     assert spool.directory.segments() == []
+
+
+def test_a_directory_that_is_another_producers_by_now_is_neither_read_nor_changed(spool, tmp_path):
+    for number in range(5):
+        spool.append(frame(number))
+    tail = Tail(spool.directory, guest=True)
+    window = tail.read(final=False)
+    spool.directory.remove()
+    spool.release()
+    another = Spool(tmp_path / "spool", "p1", SpoolSettings(segment_bytes=4096), "companion", "c0ffee00")
+    for number in range(100):
+        another.append(frame(number))
+    segments = another.directory.segments()
+    assert len(segments) > 2
+    tail.let_go()
+    assert not tail.is_empty()
+    tail.ack(window, 5)
+    assert tail.is_empty()
+    assert read_all(tail, final=True) == []
+    tail.flush_cursor()
+    assert another.directory.segments() == segments
+    assert read_all(Tail(another.directory, guest=True)) == list(range(100))
+    another.release()

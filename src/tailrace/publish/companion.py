@@ -176,8 +176,7 @@ class Companion:
         directory = served.directory
         try:
             with contextlib.suppress(OSError, TailraceError):
-                await served.ship(self._bus, self._router)
-                if directory.is_there():
+                if await served.ship(self._bus, self._router):
                     await publish_lost(directory, self._topics, self._router, self._bus)
                     directory.remove()
         finally:
@@ -200,14 +199,16 @@ class _Served:
         self.directory = directory
         self.lock = lock
         self.is_live = True
+        self._is_replaced = False
+        """Whether the directory was deleted, and perhaps another made that has its name and a live producer."""
         self._before = self._told = Shipped()
         """What an earlier companion told last, and what this one did."""
         self._asked_at = self._told_at = 0.0
         self.caught_up_at: Callable[[], float] = lambda: math.inf
         """As the shipper's, once there is one."""
 
-    async def ship(self, bus: Bus, router: Router) -> None:
-        """Returns when all is acknowledged and the producer is gone, or its directory."""
+    async def ship(self, bus: Bus, router: Router) -> bool:
+        """Returns when all is acknowledged and the producer is gone: True; or its directory is: False."""
         if (told := read(self.directory)) is not None:
             self._before = self._told = told
             write_cursor(self.directory, *max(told.position, read_cursor(self.directory)))
@@ -218,16 +219,25 @@ class _Served:
                 self._tail, bus, router, on_trouble=self._note, on_progress=self._on_progress, pace=ALONE
             )
             self.caught_up_at = lambda: shipper.caught_up_at
-            await shipper.run(is_final=self._is_orphan, is_done=self._is_orphan)
+            await shipper.run(is_final=self._is_orphan, is_done=self._is_over)
         finally:
             self._notice.close()
+        return not self._is_replaced
 
     def _is_orphan(self) -> bool:
+        return self._is_over() and not self._is_replaced
+
+    def _is_over(self) -> bool:
         """Asked at each turn of the shipper; the files are asked some times a second."""
         now = time.monotonic()
         if self.is_live and now >= self._asked_at + _OWNER_SECONDS:
             self._asked_at = now
-            self.is_live = self.directory.is_there() and self.directory.owner_is_alive()
+            is_there = self.directory.is_there()
+            self.is_live = is_there and self.directory.owner_is_alive()
+            # Asked last: of a directory that was replaced meanwhile, the above says nothing.
+            if not (is_there and self.lock.is_named()):
+                self.is_live, self._is_replaced = False, True
+                self._tail.let_go()
         return not self.is_live
 
     def _on_progress(self) -> None:

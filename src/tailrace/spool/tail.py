@@ -95,6 +95,7 @@ class Tail:
         self.damaged_bytes = 0
         self._saw_more = False
         """Whether something may stand behind the window that was read last."""
+        self._is_let_go = False
 
     def read(self, *, final: bool) -> Window | None:
         """The next frames, at least one if a whole one is there; None if there are none now.
@@ -105,7 +106,7 @@ class Tail:
             OSError: the disk cannot be read now, or no file can be opened; to try again loses nothing.
         """
         self._guest = self._guest and not final
-        if self._has_all():
+        if self._has_all() or self._is_let_go:
             return None
         found = self._read_known(final=final)
         if found is None and self._look():
@@ -128,6 +129,13 @@ class Tail:
                     segment.look_at = 2 * time.monotonic() - segment.closed_at
         return None
 
+    def let_go(self) -> None:
+        """The directory is another's by now, whatever its name: read, delete and note nothing in it any more.
+
+        What was read may still be acknowledged.
+        """
+        self._is_let_go = True
+
     def is_behind(self) -> bool:
         """Whether there is much to read: beside a writer, a whole window; else what the last window did not hold."""
         if self._writer is None or len(self._segments) != 1:
@@ -149,6 +157,8 @@ class Tail:
 
     def settle(self, *, final: bool) -> None:
         """Delete segments that are closed and acknowledged, and note the cursor, at most ten times a second."""
+        if self._is_let_go:
+            return
         self._guest = self._guest and not final
         now = time.monotonic()
         for segment in [segment for segment in self._segments if self._is_done(segment, final=final)]:
@@ -176,6 +186,8 @@ class Tail:
 
     def is_empty(self) -> bool:
         """Whether everything that stands in the segments now has been read and acknowledged. Raises as `read`."""
+        if self._is_let_go:
+            return not any(segment.waiting for segment in self._segments)
         self._look()
         return all(not segment.waiting and self._at_end(segment) for segment in self._segments)
 
@@ -193,7 +205,7 @@ class Tail:
 
     def flush_cursor(self) -> None:
         first = next(self._in_order(), None)
-        if first is not None:
+        if first is not None and not self._is_let_go:
             self._note(first.number, first.settled)
 
     def _in_order(self) -> Iterator[_Segment]:
