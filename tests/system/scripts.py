@@ -23,9 +23,18 @@ _FORKS = "ignore:This process:DeprecationWarning"
 """From version 3.12 on Python warns of each fork of a process that has threads, and so has every one that logs."""
 
 
+class _Process(subprocess.Popen):
+    """A block that fails does not wait for it."""
+
+    def __exit__(self, kind, *about):
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *about)
+
+
 def start(code, *arguments, **options):
     """A Python process running `code`, in the current directory."""
-    return subprocess.Popen(
+    return _Process(
         [sys.executable, "-W", _FORKS, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
