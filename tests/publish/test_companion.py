@@ -1,12 +1,10 @@
 """A companion process ships the spools of all logging processes of one home: real processes, on the SQLite bus."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import aclosing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,71 +13,16 @@ import msgspec
 import pytest
 
 import tailrace
-from tailrace.bus.topics import Topics
 from tailrace.config import load
 from tailrace.errors import ConfigError
-from tailrace.event import decode
 from tailrace.event.types import PRODUCER_LOST
 from tailrace.publish.companion import Companion
-from tailrace.publish.launch import Companionship, companion_of, name_of
+from tailrace.publish.launch import Companionship, name_of
 from tailrace.registry import open_bus
+from tests.publish.accompanied import BEGIN, accepted, companion_process, events, settings, until
 from tests.system.scripts import run, spools, start
 
-pytestmark = pytest.mark.anyio
-
-BEGIN = """
-import asyncio, os, signal, sys, threading, time
-import tailrace
-log = tailrace.configure_logger("accompanied", publish="companion")
-def work(count):
-    with log.run():
-        for step in range(count): log.log_action("step", input_data=step)
-def flush(): return asyncio.run(log.flush("broker", timeout=30))
-def line(*words): print(*words, flush=True)
-"""
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    """Each test has a home of its own, and leaves no companion behind."""
-    monkeypatch.chdir(tmp_path)
-    yield
-    if (companion := companion_process()) is not None:
-        os.kill(companion, signal.SIGKILL)
-
-
-def settings():
-    return load({"publish": "companion"})
-
-
-def companion_process():
-    """Its process id; None if none lives."""
-    return companion_of(settings())
-
-
-async def until(happened, seconds=30.0):
-    with anyio.fail_after(seconds):
-        while not (found := happened()):
-            await anyio.sleep(0.01)
-    return found
-
-
-async def events():
-    """Of the bus, by id, and how many records there were in all."""
-    found, count = {}, 0
-    async with aclosing(open_bus(settings())) as bus, bus.subscribe(Topics("tailrace").all_events) as subscription:
-        caught_up = False
-        while not caught_up:
-            batch = await subscription.receive(max_records=5000, wait=0)
-            found |= {event.id: event for event in (decode(record.value) for record in batch.records)}
-            count += len(batch.records)
-            caught_up = batch.caught_up
-    return found, count
-
-
-def accepted(found):
-    """Without what is said of a producer by who ships its spool."""
-    return [event for event in found.values() if event.type != PRODUCER_LOST]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("home_of_its_own")]
 
 
 async def test_what_a_process_logs_is_acknowledged_and_its_spool_removed():
@@ -257,38 +200,6 @@ async def test_a_program_beside_modules_that_are_called_like_pythons_own_has_a_c
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
     assert companion_process() is not None
-
-
-@pytest.mark.parametrize("seen", ["deleted", "replaced"])
-async def test_a_directory_that_is_deleted_is_begun_again_and_shipped(seen):
-    """Whether the companion looks while it is gone, or only when another has its name."""
-    code = """
-work(5); flush(); line(1); input()
-log.info('after')  # a run that nobody ends
-while True:
-    time.sleep(0.05)
-    log.info('again')
-    if flush().reached: break
-line(2)
-"""
-    with start(BEGIN + code) as process:
-        assert process.stdout.readline() == "1\n"
-        (producer,) = spools()
-        companion = companion_process()
-        if seen == "replaced":
-            os.kill(companion, signal.SIGSTOP)
-        shutil.rmtree(f".tailrace/spool/{producer}")
-        process.stdin.write("\n")
-        process.stdin.flush()
-        if seen == "replaced":
-            await until(lambda: spools() == [producer])
-            os.kill(companion, signal.SIGCONT)
-        assert process.stdout.readline() == "2\n"
-        _, err = process.communicate(timeout=30)
-    assert "was deleted or replaced; another was made" in err
-    await until(lambda: spools() == [])
-    messages = [msgspec.json.decode(event.data).get("message") for event in accepted((await events())[0])]
-    assert {"after", "again"} <= set(messages)
 
 
 def test_the_memory_bus_has_no_companion():

@@ -381,7 +381,7 @@ def test_a_lost_owner_lock_is_taken_again_in_place(root):
     append(spool, range(5))
     spool.directory.owner_lock.unlink()
     spool._renewed = 0.0
-    spool.renew()
+    assert spool.renew() == f"the lock {spool.directory.owner_lock} was deleted or replaced; it was taken again"
     append(spool, range(5, 8))
     assert inspect(root)[0].alive
     assert read_all(spool.directory) == (list(range(8)), 0)

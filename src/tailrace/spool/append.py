@@ -149,6 +149,11 @@ class Spool:
             with self._spares.lock, self._turn:
                 if self._is_in_place():  # a log call took the next segment in between
                     return ""
+                if files.size(self.directory.segment(self._number)):
+                    self._owner.release()
+                    is_taken = self._owner.acquire()  # else at the next look: somebody looks whether it is free
+                    lock = self.directory.owner_lock
+                    return f"the lock {lock} was deleted or replaced; it was taken again" if is_taken else ""
                 self._begin_again()
         except (OSError, SpoolError) as error:
             return f"{gone}, and another cannot be made: {error}"
@@ -158,10 +163,6 @@ class Spool:
         return self._owner.is_named() and files.size(self.directory.segment(self._number)) > 0
 
     def _begin_again(self) -> None:
-        if files.size(self.directory.segment(self._number)):  # only the lock is gone
-            self._owner.release()
-            self._owner.acquire()
-            return
         if self._owner.is_named():  # only the segment is gone
             self._go_on_in(segment.made(self.directory.segment(self._number + 1), len(self._map)))
             return
