@@ -72,3 +72,20 @@ async def test_after_a_lock_was_deleted_the_companion_serves_on_where_it_was(nam
     found, count = await events()
     assert len(found) == count == 14
     assert companion_process() == companion
+
+
+@pytest.mark.parametrize("name", ["about.json", "shipped"])
+async def test_a_note_that_was_deleted_is_written_again(name):
+    """`about.json` tells the next companion whose the spool is, `shipped` tells the program what is acknowledged."""
+    with start(BEGIN + "work(5); flush(); line(1); input(); work(5); line(flush().reached)") as process:
+        assert process.stdout.readline() == "1\n"
+        (producer,) = spools()
+        note = Path(".tailrace/spool", producer, name)
+        if name == "about.json":
+            os.kill(companion_process(), signal.SIGKILL)
+        note.unlink()  # noqa: ASYNC240
+        await until(note.exists)
+        out, err = process.communicate("\n", timeout=60)
+    assert (out, err) == ("True\n", "")
+    await until(lambda: spools() == [])
+    assert len((await events())[0]) == 14

@@ -15,7 +15,7 @@ from pathlib import Path
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
 from tailrace.spool import files, segment
-from tailrace.spool.directory import ASIDE, create
+from tailrace.spool.directory import ASIDE, about_me, create
 from tailrace.spool.runs import RunNotes
 from tailrace.spool.spares import Spares
 
@@ -63,6 +63,7 @@ class Spool:
 
     def __init__(self, root: Path, producer: str, settings: SpoolSettings, publish: str, companion: str = "") -> None:
         self._create = partial(create, root, producer, publish, companion)
+        self._about = about_me(producer, publish, companion)
         self.is_guest = bool(companion)
         """Whether another process ships it, and removes it in the end."""
         self._settings = settings
@@ -143,6 +144,8 @@ class Spool:
             return ""
         self._renewed = now
         if self._is_in_place():
+            with contextlib.suppress(OSError):
+                self.directory.keep_about(self._about)
             return ""
         gone = f"the spool {self.directory.path} was deleted or replaced"
         try:

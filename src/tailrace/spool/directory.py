@@ -85,6 +85,11 @@ class SpoolDirectory:
     def write_about(self, about: About) -> None:
         files.write(self._about, msgspec.json.encode(about) + b"\n")
 
+    def keep_about(self, about: About) -> None:
+        """Write it again where it was deleted: without it, no companion knows that the spool is its own."""
+        if not files.size(self._about):
+            self.write_about(about)
+
     def is_there(self) -> bool:
         """Whether a producer's directory of this user stands here: not a link to one, nor another user's."""
         try:
@@ -142,8 +147,7 @@ def create(root: Path, producer: str, publish: str, companion: str = "") -> tupl
         unnamed.path.mkdir(mode=0o700)
         owner, ship = Lock(unnamed.owner_lock), Lock(unnamed.ship_lock)
         _lock(owner, *([ship] if publish == "internal" else []))
-        about = About(producer, os.getpid(), os.uname().nodename, publish, time_text(time.time()), companion=companion)
-        unnamed.write_about(about)
+        unnamed.write_about(about_me(producer, publish, companion))
         unnamed.path.rename(named.path)
         owner.path, ship.path = named.owner_lock, named.ship_lock
     except OSError as error:
@@ -153,6 +157,11 @@ def create(root: Path, producer: str, publish: str, companion: str = "") -> tupl
             ship.release()
         raise SpoolError(f"the spool directory {root} cannot be used: {error}; set spool.directory") from error
     return named, owner, ship
+
+
+def about_me(producer: str, publish: str, companion: str) -> About:
+    """What the directory of a producer in this process says of it."""
+    return About(producer, os.getpid(), os.uname().nodename, publish, time_text(time.time()), companion=companion)
 
 
 def _lock(*locks: Lock) -> None:

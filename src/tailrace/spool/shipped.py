@@ -39,10 +39,14 @@ class Notice:
 
     def __init__(self, directory: SpoolDirectory) -> None:
         """Raises OSError: the file cannot be made."""
-        self._fd = files.open_to_write(directory.shipped)
+        self._path = directory.shipped
+        self._fd = files.open_to_write(self._path)
 
     def write(self, shipped: Shipped) -> None:
         """Raises OSError: the disk does not take it."""
+        if not os.fstat(self._fd).st_nlink:  # deleted: nobody would read it
+            deleted, self._fd = self._fd, files.open_to_write(self._path)
+            os.close(deleted)
         line = msgspec.json.encode(msgspec.structs.replace(shipped, trouble=shipped.trouble[:_MOST_TROUBLE]))
         os.pwrite(self._fd, b"%08x %b\n" % (crc32(line), line), 0)
 
