@@ -20,13 +20,10 @@ from tailrace.spool.cursor import read_cursor, write_cursor
 from tailrace.spool.directory import SpoolDirectory, all_in, inspect
 from tailrace.spool.frame import MAGIC, NO_SPAN, pack
 from tailrace.spool.lock import Lock
-from tailrace.spool.runs import open_runs
-from tailrace.spool.tail import Tail
+from tests.spool.numbered import KEY, TOPIC, append, read_all
 
 pytestmark = pytest.mark.anyio
 
-TOPIC = "tailrace.events.w"
-KEY = b"k" * 32
 NAMES = ["segment-00000001.frames", "aside", "spare", "runs", "cursor", "about.json", "closed"]
 
 
@@ -72,24 +69,12 @@ def config(root):
     return load({"spool": {"directory": str(root)}, "home": str(root.parent)})
 
 
-def append(spool, numbers):
-    for number in numbers:
-        spool.append(pack(number, TOPIC, KEY, NO_SPAN, b"%d" % number))
-
-
 def orphan(root, numbers, producer="p1", **settings):
     """The spool of a producer that died with these frames on it."""
     spool = Spool(root, producer, SpoolSettings(**settings), "internal")
     append(spool, numbers)
     spool.release()
     return spool.directory
-
-
-def read_all(directory):
-    tail, found = Tail(directory), []
-    while window := tail.read(final=True):
-        found += [frame.seq for frame in window.frames]
-    return found, tail.damaged_bytes
 
 
 async def swept(config, bus=None):
@@ -344,48 +329,6 @@ async def test_many_orphans_are_swept_in_bounded_memory(root, config):
     assert (shipped[0], report.spools, report.errors) == (3000, 1000, [])
     assert peak < 8 << 20
     assert list(root.iterdir()) == []
-
-
-def test_a_spool_that_was_deleted_is_begun_again_and_keeps_what_its_segment_held(root):
-    spool = Spool(root, "p1", SpoolSettings(), "internal")
-    spool.run_opened("r1", "w")
-    append(spool, range(10))
-    subprocess.run(["rm", "-rf", str(root)], check=True)
-    append(spool, range(10, 20))
-    spool._renewed = 0.0
-    assert "was deleted" in spool.renew()
-    assert spool.renew() == ""
-    append(spool, range(20, 30))
-    assert read_all(SpoolDirectory(root / "p1")) == (list(range(30)), 0)
-    assert open_runs(spool.directory) == {"r1": "w"}
-    assert inspect(root)[0].alive
-    spool.release()
-
-
-def test_what_a_thread_appends_while_a_spool_is_begun_again_is_kept(root, monkeypatch):
-    spool = Spool(root, "p1", SpoolSettings(), "internal")
-    append(spool, range(5))
-    subprocess.run(["rm", "-rf", str(root)], check=True)
-    swap = spool._swap
-    monkeypatch.setattr(spool, "_swap", lambda made: (append(spool, [5]), swap(made)))
-    spool._renewed = 0.0
-    spool.renew()
-    monkeypatch.undo()
-    append(spool, [6])
-    assert sorted(read_all(spool.directory)[0]) == list(range(7))
-    spool.release()
-
-
-def test_a_lost_owner_lock_is_taken_again_in_place(root):
-    spool = Spool(root, "p1", SpoolSettings(), "internal")
-    append(spool, range(5))
-    spool.directory.owner_lock.unlink()
-    spool._renewed = 0.0
-    assert spool.renew() == f"the lock {spool.directory.owner_lock} was deleted or replaced; it was taken again"
-    append(spool, range(5, 8))
-    assert inspect(root)[0].alive
-    assert read_all(spool.directory) == (list(range(8)), 0)
-    spool.release()
 
 
 def test_a_spool_that_cannot_be_begun_leaves_neither_files_nor_descriptors(root, monkeypatch):

@@ -15,11 +15,11 @@ from pathlib import Path
 from tailrace.config import SpoolSettings
 from tailrace.errors import SpoolError
 from tailrace.spool import files, segment
+from tailrace.spool.aside import Aside
 from tailrace.spool.directory import ASIDE, about_me, create
 from tailrace.spool.runs import RunNotes
 from tailrace.spool.spares import Spares
 
-_ASIDE_BYTES = 64 << 10
 _FIRST_BYTES = 256 << 10
 """A process that logs little takes little: the first segment is small, each next one twice as large."""
 _FRESH_BYTES = 512 << 10
@@ -91,7 +91,7 @@ class Spool:
             undo.callback(self.directory.remove)
             self._notes = RunNotes(self.directory)
             undo.callback(self._notes.close)
-            self._aside = segment.made(self.directory.segment(ASIDE), _ASIDE_BYTES)
+            self._aside = Aside(self.directory)
             self._map = segment.made(self.directory.segment(1), first)
             undo.pop_all()
         self.write = self._map.write
@@ -144,8 +144,9 @@ class Spool:
             return ""
         self._renewed = now
         if self._is_in_place():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # tried again at the next look
                 self.directory.keep_about(self._about)
+                self._keep_aside()
             return ""
         gone = f"the spool {self.directory.path} was deleted or replaced"
         try:
@@ -176,15 +177,24 @@ class Spool:
             for step in (ship.release, owner.release, directory.remove):
                 undo.callback(step)
             made = segment.made(directory.segment(self._number + 1), len(self._map))
-            aside = segment.made(directory.segment(ASIDE), _ASIDE_BYTES)
+            aside = Aside(directory)
             self._notes.move(directory)
             undo.pop_all()
         self._unlock()
         self._owner, self.ship_lock = owner, ship
         self._spares.move(directory)
-        aside.write(self._aside[: self._aside.tell()])
-        self._aside = aside
+        self._go_on_aside(aside)
         self._go_on_in(made)
+
+    def _keep_aside(self) -> None:
+        if not self._aside.is_in_place():
+            made = Aside(self.directory)
+            with self._turn:  # nobody writes to it meanwhile
+                self._go_on_aside(made)
+
+    def _go_on_aside(self, made: Aside) -> None:
+        made.take_over(self._aside)
+        self._aside = made
 
     def _go_on_in(self, made: mmap.mmap) -> None:
         """With a copy of the segment in use: it is gone from the directory, but not from memory."""
@@ -223,7 +233,7 @@ class Spool:
 
     def has_aside(self) -> bool:
         """Whether signal handlers ever had to write aside."""
-        return self._aside.tell() > 0
+        return not self._aside.is_empty()
 
     def is_let_go(self, number: int) -> bool:
         """Whether no append can still be on its way into that segment: it may go once it is acknowledged."""
@@ -290,7 +300,7 @@ class Spool:
     def _write_to_next(self, frame: bytes) -> None:
         with self._turn:
             if self._turning:  # a signal handler, in the thread that is at it
-                self._write_aside(frame)
+                self._aside.write(frame)
                 return
             self._turning = True
             try:
@@ -305,13 +315,6 @@ class Spool:
         except ValueError:
             return False
         return True
-
-    def _write_aside(self, frame: bytes) -> None:
-        """Into segment 0, which only such calls use: it is there from the start, so nothing is left to interrupt."""
-        try:
-            self._aside.write(frame)
-        except ValueError as error:
-            raise SpoolError("signal handlers logged too much in changes of segments") from error
 
     def _turn_over(self, needed: int) -> None:
         # Under its number only when nothing can fail any more: to a reader, a segment with a successor is closed.

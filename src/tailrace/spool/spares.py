@@ -62,7 +62,10 @@ class Spares:
         made = self.ready
         if made is None or len(made) < needed:
             return None
-        self._directory.spare.rename(path)
+        try:
+            self._directory.spare.rename(path)
+        except FileNotFoundError:  # somebody deleted it
+            made = None
         self.ready = None  # only now: `make_ready` may begin another one in its place
         return made
 
