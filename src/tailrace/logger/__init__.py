@@ -31,6 +31,8 @@ class Stats(msgspec.Struct, frozen=True):
     accepted: int
     synced: int
     acked: int
+    """Not exact once somebody has deleted the spool's directory: what was saved of it is sent, and counted, again, and
+    a companion begins to count anew."""
     rejected: int
     """Events that the bus refused for good; they stand in `<spool>/rejected/`."""
     dropped: dict[str, int]
