@@ -1,4 +1,4 @@
-"""A spool's directory, or a lock of it, that somebody deletes while its companion ships it: real processes."""
+"""A spool's directory, or a file in it, that somebody deletes while its companion ships it: real processes."""
 
 import os
 import shutil
@@ -47,6 +47,14 @@ line(2)
     assert {"after", "again"} <= set(messages)
 
 
+def deleted(name):
+    """Path of the file in the one spool there is."""
+    (producer,) = spools()
+    path = Path(".tailrace/spool", producer, name)
+    path.unlink()
+    return path
+
+
 def is_held(path):
     looking = Lock(path)
     try:
@@ -60,9 +68,7 @@ async def test_after_a_lock_was_deleted_the_companion_serves_on_where_it_was(nam
     with start(BEGIN + "work(5); flush(); line(1); input(); work(5); line(flush().reached)") as process:
         assert process.stdout.readline() == "1\n"
         companion = companion_process()
-        (producer,) = spools()
-        lock = Path(".tailrace/spool", producer, name)
-        lock.unlink()  # noqa: ASYNC240
+        lock = deleted(name)
         await until(lambda: is_held(lock))
         out, err = process.communicate("\n", timeout=60)
     assert out == "True\n"
@@ -79,11 +85,9 @@ async def test_a_note_that_was_deleted_is_written_again(name):
     """`about.json` tells the next companion whose the spool is, `shipped` tells the program what is acknowledged."""
     with start(BEGIN + "work(5); flush(); line(1); input(); work(5); line(flush().reached)") as process:
         assert process.stdout.readline() == "1\n"
-        (producer,) = spools()
-        note = Path(".tailrace/spool", producer, name)
         if name == "about.json":
             os.kill(companion_process(), signal.SIGKILL)
-        note.unlink()  # noqa: ASYNC240
+        note = deleted(name)
         await until(note.exists)
         out, err = process.communicate("\n", timeout=60)
     assert (out, err) == ("True\n", "")
