@@ -27,6 +27,7 @@ _COLUMNS = (
     "paced p50, µs",
     "paced p99.9, µs",
     "loop late p99.9, ms",
+    "without calls",
     "delivered",
     "RAM, MiB",
 )
@@ -123,7 +124,8 @@ def conditions(report: Report) -> str:
         f"{plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process: "
         "of call, CPU and events/s the best one, of all else the median; "
         "tickers and rates that a target compares three times a round; "
-        "what is given in floors was taken in turns with the floor in the same process; "
+        "what is given in floors was taken in turns with the floor in the same process, "
+        "tickers with and without calls likewise; "
         f"bursts of {plan.events:,} events of about 735 B, then {plan.rate:,}/s; "
         f"highest load average at a start {load:.1f}. {packages}."
     )
@@ -146,6 +148,7 @@ def _peer_line(peer: str, call: Figures, loop: Figures) -> list[str]:
         shown(call.get("paced_p50_ns"), 1_000, 1),
         shown(call.get("paced_p999_ns"), 1_000, 0),
         shown(loop.get("late_p999_ms"), 1, 2),
+        shown(loop.get("calm_p999_ms"), 1, 2),
         "-" if "delivered_share" not in call else f"{call['delivered_share']:.0%}",
         shown(call.get("rss_mib"), 1, 0),
     ]

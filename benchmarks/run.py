@@ -26,7 +26,7 @@ _ONCE = frozenset({"outage"})
 """Modes too long for every round."""
 _THRICE = frozenset(
     {
-        *(("nothing", "loop"), ("tailrace_sqlite", "loop"), ("tailrace_kafka", "loop")),
+        *(("tailrace_sqlite", "loop"), ("tailrace_kafka", "loop")),
         *(("tailrace_sqlite", "backlog"), ("tailrace_kafka", "backlog")),
         *(("tailrace_kafka", "sustained"), ("confluent_kafka", "sustained")),
     }
