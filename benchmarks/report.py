@@ -27,7 +27,7 @@ _COLUMNS = (
     "paced p50, µs",
     "paced p99.9, µs",
     "loop late p99.9, ms",
-    "without calls",
+    "the same without calls, ms",
     "delivered",
     "RAM, MiB",
 )
@@ -127,6 +127,7 @@ def conditions(report: Report) -> str:
         "what is given in floors was taken in turns with the floor in the same process, "
         "tickers with and without calls likewise; "
         f"bursts of {plan.events:,} events of about 735 B, then {plan.rate:,}/s; "
+        f"an outage of {plan.outage_seconds:.0f} s at that rate; "
         f"highest load average at a start {load:.1f}. {packages}."
     )
 
