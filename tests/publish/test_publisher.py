@@ -11,9 +11,11 @@ import tailrace
 from tailrace.config import load
 from tailrace.logger import state
 from tailrace.logger.recorder import Recorder
+from tailrace.publish.pace import BESIDE
 from tailrace.registry import open_bus
 from tailrace.spool.append import Spool
 from tailrace.spool.directory import inspect
+from tailrace.spool.tail import Tail, Window
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +103,33 @@ async def test_reconfiguring_ships_what_the_earlier_configuration_took(prefix):
             bus = open_bus(load({"bus": f"memory:{name}"}))
             while not await bus.topics():
                 await anyio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("end", "is_short"),
+    [(lambda log, _: log.close(20), False), (lambda _, other: tailrace.configure_logger("w", bus=other), True)],
+    ids=["close", "configure_logger"],
+)
+async def test_only_whoever_waits_for_the_end_has_the_rest_read_in_long_turns(prefix, monkeypatch, end, is_short):
+    sizes: list[int] = []
+    read = Tail.read
+
+    def at_the_end(tail: Tail, *, final: bool) -> Window | None:
+        window = read(tail, final=final) if final else None
+        sizes.append(sum(len(frame.body) for frame in window.frames) if window else 0)
+        return window
+
+    monkeypatch.setattr(Tail, "read", at_the_end)
+    log = tailrace.configure_logger("w", bus=f"memory:{prefix}-1")
+    for _ in range(2000):
+        log.info("x" * 1000)
+    end(log, f"memory:{prefix}-2")
+
+    bus = open_bus(load({"bus": f"memory:{prefix}-1"}))
+    with anyio.fail_after(20):
+        while [topic.records for topic in await bus.topics()] != [2002]:  # the lines, and the run's start and last word
+            await anyio.sleep(0.02)
+    assert (max(sizes) <= BESIDE.window_bytes) is is_short
 
 
 def test_a_wrong_bus_url_is_told_once_and_events_stay_on_the_spool(capsys):

@@ -16,6 +16,7 @@ from tailrace.bus import Bus
 from tailrace.bus.topics import Topics
 from tailrace.errors import TailraceError
 from tailrace.publish.courtesy import Courtesy
+from tailrace.publish.pace import ALONE
 from tailrace.publish.quiet import silence_here
 from tailrace.publish.routing import Router
 from tailrace.publish.shipper import Shipper
@@ -81,6 +82,8 @@ class Loop:
         self._shipper = shipper
         self._publisher.wake = self._waker(loop)
         stopping = self._publisher.stopping.is_set
+        if stopping():
+            self._wake()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._end_in_time, group.cancel_scope)
@@ -106,6 +109,8 @@ class Loop:
 
     def _wake(self) -> None:
         self._shipper.wake()
+        if self._publisher.is_awaited:
+            self._tail.window = ALONE.window_bytes
         if self._publisher.stopping.is_set():
             self._told_to_stop.set()
 
@@ -125,8 +130,7 @@ class Loop:
 
     async def _end_in_time(self, scope: anyio.CancelScope) -> None:
         """Once told to stop, end the shipping at the deadline, or at once when the bus is out of reach."""
-        if not self._publisher.stopping.is_set():
-            await self._told_to_stop.wait()
+        await self._told_to_stop.wait()
         while time.monotonic() < self._publisher.deadline and not self._shipper.trouble:  # noqa: ASYNC110 - one of the two is a time
             await anyio.sleep(_STOP_LOOK_SECONDS)
         scope.cancel()

@@ -54,6 +54,8 @@ class Publisher:
         self.stopping = threading.Event()
         self.deadline = float("inf")
         """On `time.monotonic()`, once `stopping` is set."""
+        self.is_awaited = False
+        """Whether a thread waits in `stop`: then it counts how soon all is shipped, and no more how gently."""
         self.wake: Callable[[], None] = lambda: None
         """Ships what is there without waiting for more, or ends if `stopping` is set. Any thread; does not block."""
         self._thread = threading.Thread(target=self._main, name="tailrace-publisher", daemon=True)
@@ -69,6 +71,7 @@ class Publisher:
 
         A bus that is out of reach is not waited for: the spool keeps what is left.
         """
+        self.is_awaited = True
         self.retire(timeout)
         self._thread.join(timeout + _JOIN_SECONDS)
         return self.state.done

@@ -82,7 +82,8 @@ class Tail:
         self.directory = directory
         self._writer = writer
         self._guest = guest
-        self._window = window
+        self.window = window
+        """Bytes that are read and parsed at once; may be changed between two reads."""
         first, offset = read_cursor(directory)
         self._segments: deque[_Segment] = deque()
         self._start = (first, offset)
@@ -141,7 +142,7 @@ class Tail:
         if self._writer is None or len(self._segments) != 1:
             return self._saw_more
         number, end = self._writer.written()
-        return number != self._segments[0].number or end - self._segments[0].offset >= self._window
+        return number != self._segments[0].number or end - self._segments[0].offset >= self.window
 
     def ack(self, window: Window, count: int) -> None:
         """Mark so many frames of a window as taken by the bus (or put aside for good)."""
@@ -242,7 +243,7 @@ class Tail:
         if self._guest and not any(read(segment.offset, len(MAGIC))):
             return None  # nothing, and more may come, for as long as the producer leaves the segment here
         whole = self._whole_upto(segment)
-        size = self._window
+        size = self.window
         if self._guest and not _is_written(read, segment.offset + size):
             size //= _FEW
         while True:
