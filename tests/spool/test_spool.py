@@ -1,6 +1,7 @@
 """Appending to a spool and reading it back: order, acknowledgement, deletion, budget, locks."""
 
 import errno
+import itertools
 import os
 import signal
 import stat
@@ -209,6 +210,22 @@ def test_room_that_was_not_written_is_neither_a_frame_nor_damage(root):
     assert tail.damaged_bytes == 0
     assert spool.directory.segment(1).stat().st_size > spool.written()[1]
     assert inspect(root)[0].bytes == spool.written()[1]
+    spool.release()
+
+
+def test_a_frame_that_ends_in_a_zero_counts_to_its_end_and_not_at_all_once_it_is_shipped(root):
+    spool = spool_in(root)
+    append(spool, 0, 1)
+    frames = (pack(1, TOPIC, KEY, NO_SPAN, b"%d" % number) for number in itertools.count())
+    spool.append(next(frame for frame in frames if frame.endswith(b"\0")))
+    (info,) = inspect(root)
+    assert (info.records, info.bytes) == (2, spool.written()[1])
+
+    tail = Tail(spool.directory)
+    ack(tail, read_all(tail, final=False))
+    tail.flush_cursor()
+    (info,) = inspect(root)
+    assert (info.records, info.bytes, info.oldest_seconds) == (0, 0, None)
     spool.release()
 
 

@@ -16,7 +16,7 @@ from tailrace.errors import SpoolError
 from tailrace.event.ids import time_text
 from tailrace.spool import About, SpoolInfo, files
 from tailrace.spool.cursor import read_cursor
-from tailrace.spool.frame import MAGIC, VERSION, parse
+from tailrace.spool.frame import CHECK_BYTES, MAGIC, VERSION, parse
 from tailrace.spool.lock import Lock
 
 _SEGMENT = "segment-"
@@ -236,14 +236,14 @@ def _info(directory: SpoolDirectory) -> SpoolInfo:
     for number in numbers:
         with contextlib.suppress(FileNotFoundError):
             status = directory.segment(number).stat()
-            end = filled(directory.segment(number)) if number == numbers[-1] else status.st_size
             begin = offset if number == segment else 0
-            left = end - begin
-            size += left
+            end = max(begin, filled(directory.segment(number))) if number == numbers[-1] else status.st_size
             if counted < _COUNTED_BYTES:
-                counted += left
-                records += _count(directory.segment(number), begin, end)
-            if left and oldest is None:
+                count, end = _counted(directory.segment(number), begin, end)
+                counted += end - begin
+                records += count
+            size += end - begin
+            if end > begin and oldest is None:
                 oldest = max(0.0, time.time() - status.st_mtime)
     return SpoolInfo(
         path=str(directory.path),
@@ -258,13 +258,13 @@ def _info(directory: SpoolDirectory) -> SpoolInfo:
     )
 
 
-def _count(path: Path, begin: int, end: int) -> int:
-    """How many whole frames begin between two offsets of a segment."""
+def _counted(path: Path, begin: int, end: int) -> tuple[int, int]:
+    """How many whole frames begin between two offsets of a segment; the second, or where the last of them ends."""
     count, size = 0, _READ_BYTES
     fd = files.open_to_read(path)
     try:
         while begin < end:
-            buffer = os.pread(fd, min(size, end - begin), begin)
+            buffer = os.pread(fd, min(size, end - begin + CHECK_BYTES), begin)
             parsed = parse(buffer, final=False)
             count += len(parsed.rows)
             begin += parsed.consumed
@@ -274,11 +274,14 @@ def _count(path: Path, begin: int, end: int) -> int:
                 size *= 2  # one frame larger than that, or damage as large
     finally:
         os.close(fd)
-    return count
+    return count, max(begin, end)
 
 
 def filled(path: Path) -> int:
-    """How far a preallocated segment is filled. From its end, in pieces: it may be read beside a program's threads."""
+    """How far a preallocated segment is filled, but for zeros at the end of its last frame's checksum.
+
+    From its end, in pieces: it may be read beside a program's threads.
+    """
     fd = files.open_to_read(path)
     try:
         end = os.fstat(fd).st_size

@@ -49,6 +49,8 @@ _CODES = frozenset((WHOLE, *types.CODES.values()))
 """A new one makes a new version: an older reader must leave such a segment alone, not skip what it takes for damage."""
 ROUTES_KEPT = 4096
 """Of places in runs that are logged from in turns; some 2 MiB."""
+CHECK_BYTES = 8
+"""Of a checksum, at most. One frame in 256 ends in a zero, as does the room behind the last frame."""
 MAX_VALUE = 16 << 20
 """No body is larger: a length beyond it is damage, not something to wait for."""
 
