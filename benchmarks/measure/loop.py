@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import random
 import time
 from collections.abc import Awaitable
@@ -78,7 +77,7 @@ class Ticker:
     def __init__(self, peer: Peer, plan: Plan) -> None:
         self._caller = caller_of(peer)
         self._plan = plan
-        self._counter = itertools.count()
+        self._calls = 0
         self._calm: list[int] = []
         self._loud: list[int] = []
         self._heard: list[int] | None = None
@@ -109,7 +108,7 @@ class Ticker:
     def figures(self) -> Figures:
         """`late_` is that of loud turns, `calm_` that of the others, and `added_` what the one has over the other."""
         found = quantiles(self._loud, _MILLISECOND, "late_{}_ms") | quantiles(self._calm, _MILLISECOND, "calm_{}_ms")
-        count = max(1, next(self._counter))
+        count = max(1, self._calls)
         return found | {
             "added_p999_ms": found["late_p999_ms"] - found["calm_p999_ms"],
             "seconds_s": self._seconds,
@@ -138,5 +137,6 @@ class Ticker:
         await asyncio.sleep(draw.random() * period)
         while True:
             if self._heard is self._loud:
-                await self._caller.batch(next(self._counter), 1)
+                self._calls += 1
+                await self._caller.batch(self._calls, 1)
             await asyncio.sleep(draw.uniform(0.5, 1.5) * period)

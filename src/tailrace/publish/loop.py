@@ -82,7 +82,7 @@ class Loop:
         self._shipper = shipper
         self._publisher.wake = self._waker(loop)
         stopping = self._publisher.stopping.is_set
-        if stopping():
+        if stopping():  # told before there was anything to wake
             self._wake()
         try:
             async with anyio.create_task_group() as group:
