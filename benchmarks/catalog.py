@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from benchmarks.peers import Peer
 from benchmarks.peers.doors import OverrideElsewhere, OverrideMatching, StdlibRecord
-from benchmarks.peers.kafka import Aiokafka, ConfluentKafka
+from benchmarks.peers.kafka import Aiokafka, ConfluentKafka, ConfluentKafkaSame
 from benchmarks.peers.loggers import Loguru, Picologging, StdlibJson, Structlog
 from benchmarks.peers.otel import OtelLog, OtelSpan
 from benchmarks.peers.ours import OnKafka, OnKafkaInThread, OnSqlite, SpoolOnly
@@ -37,6 +37,7 @@ PEERS: dict[str, type[Peer]] = {
         LangSmith,
         Aiokafka,
         ConfluentKafka,
+        ConfluentKafkaSame,
     )
 }
 

@@ -52,6 +52,8 @@ class Report(msgspec.Struct, frozen=True):
     targets: list[Judged]
     left_out: dict[str, str]
     rows: list[Row]
+    used_before_mib: int = 0
+    """As in `Outcome`."""
 
 
 def of(outcome: Outcome, plan: Plan) -> Report:
@@ -64,6 +66,7 @@ def of(outcome: Outcome, plan: Plan) -> Report:
         judge(over_rounds(outcome.rows)),
         outcome.left_out,
         outcome.rows,
+        outcome.used_before_mib,
     )
 
 
@@ -128,8 +131,12 @@ def conditions(report: Report) -> str:
         "tickers with and without calls likewise; "
         f"bursts of {plan.events:,} events of about 735 B, then {plan.rate:,}/s; "
         f"an outage of {plan.outage_seconds:.0f} s at that rate; "
-        f"highest load average at a start {load:.1f}. {packages}."
+        f"{of_memory(report.used_before_mib)}highest load average at a start {load:.1f}. {packages}."
     )
+
+
+def of_memory(used_before_mib: int) -> str:
+    return f"{used_before_mib:,} MiB of free memory used once before; " if used_before_mib else ""
 
 
 def footnotes(report: Report) -> list[str]:

@@ -17,6 +17,7 @@ import msgspec
 from benchmarks import servers
 from benchmarks.catalog import PEERS, missing
 from benchmarks.measure import Figures
+from benchmarks.memory import used_before
 from benchmarks.plan import Order, Plan
 from benchmarks.worker import FIGURES
 
@@ -28,7 +29,7 @@ _THRICE = frozenset(
     {
         *(("tailrace_sqlite", "loop"), ("tailrace_kafka", "loop")),
         *(("tailrace_sqlite", "backlog"), ("tailrace_kafka", "backlog")),
-        *(("tailrace_kafka", "sustained"), ("confluent_kafka", "sustained")),
+        *(("tailrace_kafka", "sustained"), ("confluent_kafka", "sustained"), ("confluent_kafka_same", "sustained")),
     }
 )
 """Peers and modes whose targets are tails, or rates over some seconds: one measurement of them tells for a good part
@@ -53,6 +54,8 @@ class Outcome(msgspec.Struct, frozen=True):
     rows: list[Row]
     left_out: dict[str, str]
     """Peer -> why it was not measured."""
+    used_before_mib: int = 0
+    """Of the free memory, how much was used once before anything was measured; 0: none, or that could not be done."""
 
 
 def run(plan: Plan, names: Sequence[str], modes: Sequence[str], kafka: str = "") -> Outcome:
@@ -67,6 +70,7 @@ def run(plan: Plan, names: Sequence[str], modes: Sequence[str], kafka: str = "")
         if not kafka:
             left_out |= {name: "no Kafka" for name in chosen if PEERS[name].needs_kafka}
         http = stack.enter_context(servers.http_sink()) if any(PEERS[name].needs_http for name in chosen) else ""
+        used = 0 if plan.quick else stack.enter_context(used_before())
         nowhere = stack.enter_context(servers.refused_port())
         rows = []
         for number in range(plan.rounds):
@@ -76,7 +80,7 @@ def run(plan: Plan, names: Sequence[str], modes: Sequence[str], kafka: str = "")
             for name, mode in order:
                 address = nowhere if mode == "outage" else kafka
                 rows.append(_measured(directory, plan, name, mode, number, address, http))
-    return Outcome(rows, left_out)
+    return Outcome(rows, left_out, used)
 
 
 def _measured(directory: Path, plan: Plan, name: str, mode: str, number: int, kafka: str, http: str) -> Row:

@@ -103,6 +103,13 @@ TARGETS = (
         _ratio("sustained", "delivered_per_s", "tailrace_kafka", "confluent_kafka"),
         at_least=True,
     ),
+    Target(
+        "events/s into Kafka / confluent-kafka with the same record",
+        0.7,
+        1,
+        _ratio("sustained", "delivered_per_s", "tailrace_kafka", "confluent_kafka_same"),
+        at_least=True,
+    ),
     Target("memory over an outage, MiB", 32, 16, lambda found: found["outage", "tailrace_kafka"]["growth_mib"]),
 )
 

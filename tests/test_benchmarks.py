@@ -3,23 +3,32 @@
 import asyncio
 import http.client
 import json
+import sys
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
 
-from benchmarks import readme, report, servers
+from benchmarks import memory, readme, report, servers
 from benchmarks.__main__ import main
 from benchmarks.catalog import PEERS, missing
 from benchmarks.consumers import report as consumers_report
 from benchmarks.consumers.plan import QUICK as QUICK_CONSUMERS
 from benchmarks.consumers.plan import Plan as ConsumersPlan
 from benchmarks.measure.loop import Ticker
+from benchmarks.measure.statistics import peak_mib, resident_mib
+from benchmarks.payloads import payloads
 from benchmarks.peers import Peer
+from benchmarks.peers.kafka import ConfluentKafkaSame, _KafkaClient
+from benchmarks.peers.ours import SpoolOnly
 from benchmarks.plan import QUICK, Plan
 from benchmarks.readme import CONSUMERS, LOGGING, SectionError
 from benchmarks.run import Outcome, Row
 from benchmarks.targets import TARGETS, Target, judge, over_rounds
+from tailrace.event.types import ACTION, CODES
+from tailrace.publish.records import record_of
+from tailrace.spool.frame import parse
 
 BEGIN, END = LOGGING
 ROOT = Path(__file__).parents[1]
@@ -67,7 +76,7 @@ def test_the_quick_form_prints_a_table_and_leaves_its_figures_as_json(tmp_path, 
 def test_what_needs_a_bus_is_measured_on_a_real_kafka(kafka_url, tmp_path):
     output = tmp_path / "quick.json"
     address = kafka_url.removeprefix("kafka://")
-    peers = ("--peers", "tailrace_kafka,confluent_kafka", "--kafka", address)
+    peers = ("--peers", "tailrace_kafka,confluent_kafka,confluent_kafka_same", "--kafka", address)
     assert _bench(*peers, "--modes", "backlog,sustained,outage", "--outage-seconds", "0.5", output=output) == 0
 
     figures = {(row.mode, row.peer): row.figures for row in report.read(output).rows}
@@ -76,9 +85,61 @@ def test_what_needs_a_bus_is_measured_on_a_real_kafka(kafka_url, tmp_path):
         ("outage", "tailrace_kafka"),
         ("sustained", "tailrace_kafka"),
         ("sustained", "confluent_kafka"),
+        ("sustained", "confluent_kafka_same"),
     }
-    assert figures["sustained", "tailrace_kafka"]["delivered_share"] == 1
-    assert figures["sustained", "confluent_kafka"]["delivered_share"] == 1
+    for mode, peer in figures:
+        assert mode != "sustained" or figures[mode, peer]["delivered_share"] == 1
+
+
+@pytest.mark.anyio
+async def test_confluent_kafka_is_also_given_the_record_that_tailrace_makes(tmp_path):
+    pool = payloads()
+    ours = SpoolOnly(pool, tmp_path, "", "")
+    await ours.open()
+    ours.call(3)
+    segment = next(tmp_path.glob("home/spool/*/segment-*1.frames"))
+    frames = parse(segment.read_bytes(), final=True).frames
+    await ours.close()
+    record = record_of(next(frame for frame in frames if frame.code == CODES[ACTION]))
+
+    theirs = ConfluentKafkaSame(pool, tmp_path, "", "")
+    await _KafkaClient.open(theirs)
+    theirs.prepare()
+    theirs._producer = Mock()
+    theirs.call(3)
+    (_, value, key), given = theirs._producer.produce.call_args
+    made, expected = json.loads(value), json.loads(record.value)
+    assert list(made) == list(expected)
+    assert made["data"] == expected["data"]
+    assert abs(len(value) - len(record.value)) < 20  # ids of their own, numbers of other lengths
+    assert len(key) == len(record.key)
+    assert [(name, len(text)) for name, text in given["headers"]] == [
+        (name, len(text)) for name, text in record.headers
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
+def test_free_memory_is_used_once_and_nearly_all_of_it_is_let_go(tmp_path, monkeypatch):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(f"MemTotal: {3 << 20} kB\nMemFree: {(memory._LEFT_MIB + 64) * 1024} kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = resident_mib()
+    with memory.used_before() as used:
+        assert used == 64
+        assert peak_mib() - before > 60
+        assert resident_mib() - before < 16
+
+
+def test_memory_is_left_alone_where_little_is_free_or_nothing_is_known_of_it(tmp_path, monkeypatch):
+    for text in ("MemFree: 1024 kB\n", "MemTotal: 1024 kB\n"):
+        (tmp_path / "meminfo").write_text(text)
+        monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+        with memory.used_before() as used:
+            assert used == 0
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "nothing")
+    with memory.used_before() as used:
+        assert used == 0
 
 
 def test_a_measurement_that_fails_is_told_and_the_others_go_on(tmp_path, capsys):
@@ -178,6 +239,7 @@ def test_the_targets_compare_what_they_say():
     rows += [Row("tailrace_kafka", "backlog", 0, {"added_p999_ms": 0.4})]
     rows += [Row("tailrace_kafka", "sustained", 0, {"delivered_per_s": 60.0})]
     rows += [Row("confluent_kafka", "sustained", 0, {"delivered_per_s": 100.0})]
+    rows += [Row("confluent_kafka_same", "sustained", 0, {"delivered_per_s": 80.0})]
     found = [
         (judged.what, judged.value and round(judged.value, 3), judged.verdict) for judged in judge(over_rounds(rows))
     ]
@@ -198,6 +260,7 @@ def test_the_targets_compare_what_they_say():
         ("CPU of the process until Kafka acknowledged / floor", 4.0, "aim"),
         ("the same, with its companion's", 7.0, "missed"),
         ("events/s into Kafka / confluent-kafka", 0.6, "missed"),
+        ("events/s into Kafka / confluent-kafka with the same record", 0.75, "must"),
         ("memory over an outage, MiB", None, "not measured"),
     ]
 

@@ -9,7 +9,7 @@ import msgspec
 
 from benchmarks.consumers.plan import Plan
 from benchmarks.consumers.targets import TARGETS
-from benchmarks.report import Machine, machine, shown, table, targets_table
+from benchmarks.report import Machine, machine, of_memory, shown, table, targets_table
 from benchmarks.run import Outcome, Row
 from benchmarks.targets import Judged, judge, over_rounds
 
@@ -44,12 +44,15 @@ class Report(msgspec.Struct, frozen=True):
     targets: list[Judged]
     left_out: dict[str, str]
     rows: list[Row]
+    used_before_mib: int = 0
+    """As in `Outcome`."""
 
 
 def of(outcome: Outcome, plan: Plan) -> Report:
     """The run that just ended, on this machine."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(now, machine(), plan, judge(over_rounds(outcome.rows), TARGETS), outcome.left_out, outcome.rows)
+    judged = judge(over_rounds(outcome.rows), TARGETS)
+    return Report(now, machine(), plan, judged, outcome.left_out, outcome.rows, outcome.used_before_mib)
 
 
 def write(report: Report, path: Path) -> None:
@@ -105,7 +108,7 @@ def conditions(report: Report) -> str:
         f"{report.measured_at[:10]}, {on.cpu}, {on.cores} cores, which the servers share, {on.system}, "
         f"Python {on.python}; {plan.rounds} round{'s' * (plan.rounds > 1)}, each in a fresh process: "
         "of times and CPU the best one, of all else the median; "
-        f"highest load average at a start {load:.1f}."
+        f"{of_memory(report.used_before_mib)}highest load average at a start {load:.1f}."
     )
 
 

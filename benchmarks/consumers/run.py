@@ -20,6 +20,7 @@ from benchmarks.consumers import job
 from benchmarks.consumers.latency import RATE
 from benchmarks.consumers.plan import FIGURES, Order, Plan
 from benchmarks.measure import Figures
+from benchmarks.memory import used_before
 from benchmarks.run import Outcome, Row
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,7 @@ def run(plan: Plan, modes: Sequence[str]) -> Outcome:
             opensearch = stack.enter_context(servers.opensearch(directory / "opensearch"))
             if not opensearch:
                 left_out |= dict.fromkeys(needing, "no OpenSearch")
+        used = 0 if plan.quick else stack.enter_context(used_before())
         bench = _Bench(directory, kafka, opensearch, plan.warm_seconds)
         if "index" in modes and opensearch:  # whoever came first would have the server's code compiled
             for peer in ("streaming_bulk", "bulk_same_fields"):
@@ -92,7 +94,7 @@ def run(plan: Plan, modes: Sequence[str]) -> Outcome:
             names = [name for name in wanted if not left_out.keys() & {*name}]
             random.Random(number).shuffle(names)  # noqa: S311 - an order, the same in every run
             rows += [bench.measured(*name, wanted[name], number) for name in names]
-    return Outcome(rows, left_out)
+    return Outcome(rows, left_out, used)
 
 
 class _Bench:

@@ -1,5 +1,6 @@
 """One spool to the bus: order, retries, refused records, lanes that do not hold each other up, orphans."""
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -269,6 +270,34 @@ async def test_a_look_reads_no_more_than_it_may_before_it_publishes(spool, prefi
     await ship_all(shipper(spool, bus, config, pace=pace))
     assert numbers(bus.published) == [*range(100)]
     assert max(bus.batches) < 50
+
+
+async def test_after_a_look_the_bus_has_the_turns_of_the_loop_that_it_takes_to_send(spool, prefix, monkeypatch):
+    config = memory_config(prefix)
+    bus = FlakyBus(config)
+    append(spool, range(100))
+    one = shipper(spool, bus, config, pace=msgspec.structs.replace(BESIDE, look_bytes=1, batch_bytes=1, loop_turns=8))
+    one.tail.window = 1024
+    looks, meanwhile, read, publish = 0, [], one.tail.read, bus.publish
+
+    def counted(*, final):
+        nonlocal looks
+        looks += 1
+        return read(final=final)
+
+    async def in_five_turns(records):
+        before = looks
+        for _ in range(5):
+            await asyncio.sleep(0)
+        meanwhile.append(looks - before)
+        await publish(records)
+
+    monkeypatch.setattr(one.tail, "read", counted)
+    monkeypatch.setattr(bus, "publish", in_five_turns)
+    await ship_all(one)
+    assert numbers(bus.published) == [*range(100)]
+    assert len(meanwhile) > 10
+    assert max(meanwhile) <= 1
 
 
 @pytest.mark.parametrize("may_rest", [True, False])

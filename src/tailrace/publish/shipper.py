@@ -6,6 +6,7 @@ A lane that cannot get on (broker down, topic refused) holds back only itself un
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
@@ -143,6 +144,8 @@ class Shipper:
                     break
                 await self._pause()
                 await anyio.lowlevel.checkpoint()
+                for _ in range(self._pace.loop_turns):
+                    await asyncio.sleep(0)
             group.cancel_scope.cancel()
         self.tail.settle(final=is_final())
         self.tail.flush_cursor()

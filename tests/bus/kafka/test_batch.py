@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.bus import Record
-from tailrace.bus.bundle import bundled
+from tailrace.bus.bundle import Bundle, bundled
 from tailrace.bus.kafka import batch as kafka_batch
-from tailrace.bus.kafka.batch import packed
+from tailrace.bus.kafka.batch import even, packed
 
 NOW = 1_700_000_000_000
 LIMIT = 900_000
@@ -49,6 +49,27 @@ def test_batches_one_after_the_other_hold_every_record_once_and_none_is_larger_t
     assert [(each.key, each.value, tuple(each.headers)) for each in read] == [
         (record.key, record.value, record.headers) for record in records
     ]
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=8), st.integers(1, 400), st.integers(30_000, 60_000))
+@example([100], 400, 30_000)
+@example([0, 0, 116], 190, 30_000)
+@example([0, 0, 0, 159], 283, 30_000)
+def test_even_batches_are_at_most_one_more_than_full_ones_and_none_is_small(each: list[int], times: int, limit: int):
+    bundles = bundled([Record("a.topic", b"k", bytes(size)) for size in each * times]).bundles
+    assert even(bundles, limit) <= limit
+    full, alike = sizes(bundles, limit), sizes(bundles, even(bundles, limit))
+    assert len(alike) <= len(full) + 1
+    assert min(alike) >= max(alike) / 2
+
+
+def sizes(bundles: list[Bundle], limit: int) -> list[int]:
+    """Of the batches that the records fill."""
+    place, found = (0, 0), []
+    while place[0] < len(bundles):
+        batch, place = packed(bundles, place, limit, NOW)
+        found.append(batch.size())
+    return found
 
 
 def test_a_record_larger_than_the_limit_is_a_batch_alone():

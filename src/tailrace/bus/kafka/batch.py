@@ -30,9 +30,13 @@ _CHECK = struct.Struct(">I")
 _COVERED = struct.Struct(">hiqqqhii")
 """Attributes, last offset's delta, first and last time, producer id, epoch and sequence (none), number of records."""
 _LEADING_BYTES = _LEADING.size + _CHECK.size
+_HEAD_BYTES = _LEADING_BYTES + _COVERED.size
 _UNCOUNTED = 12
 """Bytes of a batch that its length does not count: the base offset and the length itself."""
-_LENGTH_ROOM = 5
+_RECORD_ROOM = 22
+"""Of a record beside key, value and headers: two bytes, its place in the batch and three lengths of up to 5 each."""
+_SLACK = 64
+"""Such a part of a limit may be left over where the next record does not fit any more."""
 _KEPT_NUMBERS = 1 << 16
 _KEPT_HEADERS = 4096
 
@@ -101,22 +105,40 @@ def packed(bundles: Sequence[Bundle], start: Place, limit: int, now: int) -> tup
     """
     parts = [b""]
     add, varint, start_of, headers_of = parts.extend, _varint, _start_of, _headers_of
-    room = limit - _LEADING_BYTES - _COVERED.size
+    room = limit - _HEAD_BYTES
     count, (first, begin) = 0, start
     for number, bundle in enumerate(bundles[first:], first):
         before, headers = count, headers_of[bundle.headers]
         key = varint[len(bundle.key)] + bundle.key
-        shared = len(key) + len(headers)
+        shared, each = len(key) + len(headers), _shared_room(bundle)
         for value in bundle.values[begin:] if begin else bundle.values:
-            begun, size = start_of[count], varint[len(value)]
-            length = shared + len(begun) + len(size) + len(value)
-            room -= length + _LENGTH_ROOM
+            room -= len(value) + each
             if room < 0 and count:
                 return _sealed(parts, count, now), (number, begin + count - before)
+            begun, size = start_of[count], varint[len(value)]
+            length = shared + len(begun) + len(size) + len(value)
             add((varint[length], begun, key, size, value, headers))
             count += 1
         begin = 0
     return _sealed(parts, count, now), (len(bundles), 0)
+
+
+def even(bundles: Sequence[Bundle], limit: int) -> int:
+    """The limit for `packed`, up to the given one, at which all batches become about equally large; one more at most.
+
+    A small last batch would take nearly as long as a full one: who sends waits for each.
+    """
+    total = 0
+    for bundle in bundles:
+        total += sum(map(len, bundle.values)) + _shared_room(bundle) * len(bundle.values)
+    left = limit // _SLACK
+    batches = -(-total // (limit - _HEAD_BYTES - left)) or 1
+    return total // batches + left + _HEAD_BYTES
+
+
+def _shared_room(bundle: Bundle) -> int:
+    """What each record of the bundle takes beside its value, at most."""
+    return len(bundle.key) + len(_headers_of[bundle.headers]) + _RECORD_ROOM
 
 
 def _sealed(parts: list[bytes], count: int, now: int) -> Packed:

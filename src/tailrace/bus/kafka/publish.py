@@ -6,18 +6,18 @@ So a batch may be written twice when its acknowledgement is lost, which events a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
 import anyio
-import anyio.lowlevel
 from aiokafka import AIOKafkaProducer, errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 from anyio.abc import TaskGroup
 
 from tailrace.bus import Record
 from tailrace.bus.bundle import Bundled, by_partition, by_topic
-from tailrace.bus.kafka.batch import Place, packed
+from tailrace.bus.kafka.batch import Place, even, packed
 from tailrace.bus.kafka.clients import start, stop_producer
 from tailrace.bus.kafka.cluster import Cluster
 from tailrace.bus.kafka.errors import bus_error
@@ -26,6 +26,10 @@ from tailrace.errors import BusError, ClosedError
 
 _BATCH_BYTES = 900_000
 """Of one batch, if so much is published at once. Brokers take up to 1,048,588 bytes (`message.max.bytes`)."""
+
+_TURNS_TO_SEND = 6
+"""Of the event loop, until aiokafka's own tasks have sent a batch that they were given. Making the next one meanwhile
+would only keep them from it."""
 
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 _BROKEN = (errors.KafkaConnectionError, errors.NodeNotReadyError, errors.ProducerClosed, TimeoutError)
@@ -87,11 +91,11 @@ class Publisher:
 
         While one is under way the next is made.
         """
-        sent, place = 0, (0, 0)
+        sent, place, limit = 0, (0, 0), even(records.bundles, _BATCH_BYTES)
         following: BatchBuilder | None = None
         while sent < len(records):
             if following is None:
-                following, place = self._batch(producer, records, sent, place)
+                following, place = self._batch(producer, records, sent, place, limit)
             batch, following = following, None
             size = batch.record_count()
             after = sent + size
@@ -100,8 +104,9 @@ class Publisher:
                 with anyio.fail_after(3 * self._brokers.request_timeout):
                     under_way = await producer.send_batch(batch, topic, partition=partition)
                     if after < len(records):
-                        await anyio.lowlevel.checkpoint()  # the producer sends it
-                        following, place = self._batch(producer, records, after, place)
+                        for _ in range(_TURNS_TO_SEND):
+                            await asyncio.sleep(0)
+                        following, place = self._batch(producer, records, after, place, limit)
                     await under_way
             except _TOO_LARGE:
                 if size == 1:
@@ -113,12 +118,12 @@ class Publisher:
             sent = after
 
     def _batch(
-        self, producer: AIOKafkaProducer, records: Bundled, start: int, place: Place
+        self, producer: AIOKafkaProducer, records: Bundled, start: int, place: Place, limit: int
     ) -> tuple[BatchBuilder, Place]:
         """A batch of as many records as fit, from the one at `start` on, which stands at `place`; what follows."""
         now = int(time.time() * 1000)
         if self._brokers.compression is None:
-            return packed(records.bundles, place, _BATCH_BYTES, now)
+            return packed(records.bundles, place, limit, now)
         batch = producer.create_batch()
         for record in records[start:]:
             if batch.append(key=record.key, value=record.value, timestamp=now, headers=list(record.headers)) is None:
