@@ -7,5 +7,6 @@
 Figures of different runs, or of different machines, are not to be compared: only ratios within one run are.
 
 `peers/` holds one way to log an event each, `measure/` what is measured of it; a `worker` process measures one peer
-once; `run` goes through all in shuffled rounds; `targets` judges them together, `report` prints them. Linux only.
+once; `memory` readies the machine, `run` goes through all in shuffled rounds; `targets` judges them together, `report`
+prints them. Linux only.
 """

@@ -3,8 +3,8 @@
 Of a virtual machine the host may take free memory back. The first use of a page then costs 13 us instead of 0.9
 (measured on two processors under Linux 6.18, writing a file), and whoever writes files, Kafka's broker among them, pays
 more for memory than for its work: a different part of it in every measurement. Linux gives back what is free in pieces
-of 2 MiB. So all that is free is used once, and then let go but for one page in 128: no such piece is whole again for as
-long as those are held. What the machine has is neither changed nor taken from whoever is measured.
+of 2 MiB. So nearly all that is free is used once, and then let go but for one page in 128: hardly any such piece is
+whole again for as long as those are held. No setting of the machine is changed.
 """
 
 from __future__ import annotations

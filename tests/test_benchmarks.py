@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import json
-import sys
 from pathlib import Path
 from unittest.mock import Mock
 from urllib.parse import urlsplit
@@ -118,7 +117,6 @@ async def test_confluent_kafka_is_also_given_the_record_that_tailrace_makes(tmp_
     ]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
 def test_free_memory_is_used_once_and_nearly_all_of_it_is_let_go(tmp_path, monkeypatch):
     meminfo = tmp_path / "meminfo"
     meminfo.write_text(f"MemTotal: {3 << 20} kB\nMemFree: {(memory._LEFT_MIB + 64) * 1024} kB\n")

@@ -11,9 +11,8 @@ import msgspec
 from tailrace.event import types
 from tailrace.event.ids import THREE_DIGITS, up_to
 
-BEFORE_TIME = {code: f',"type":"{type_}","ts":"' for type_, code in types.CODES.items()}
-AFTER_MILLISECONDS = [f'{digits}Z","n":' for digits in THREE_DIGITS]
-"""What stands before and behind an event's time, for `compose` and for who composes many (`publish.records`)."""
+_TYPES = {code: f',"type":"{type_}","ts":"' for type_, code in types.CODES.items()}
+_MICROSECONDS = [f'{digits}Z","n":' for digits in THREE_DIGITS]
 _join = b"".join
 ENVELOPE_BYTES = 200
 """What `compose` adds around `shared` and `data`, at most."""
@@ -44,5 +43,5 @@ def compose(shared: bytes, seq: int, code: int, microseconds: int, n: int, data:
     """
     # The time as `ids.text_of` writes it.
     milliseconds, rest = divmod(microseconds, 1000)
-    head = f'{seq}","seq":{seq}{BEFORE_TIME[code]}{up_to(milliseconds)}{AFTER_MILLISECONDS[rest]}{n},"data":'
+    head = f'{seq}","seq":{seq}{_TYPES[code]}{up_to(milliseconds)}{_MICROSECONDS[rest]}{n},"data":'
     return _join((shared, head.encode(), data, b"}"))
